@@ -1,0 +1,2 @@
+//! Lockkeeper.
+fn main() {}
