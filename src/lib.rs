@@ -1,1 +1,5 @@
-//! Lockkeeper.
+//! Lockkeeper: a Slack bot at the gate between a team's test environment and production.
+
+pub mod clock;
+pub mod http;
+pub mod sandbox;

@@ -1,0 +1,2 @@
+//! The pretend world, its page and the real bot in one process.
+
