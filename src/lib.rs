@@ -1,5 +1,6 @@
 //! Lockkeeper: a Slack bot at the gate between a team's test environment and production.
 
 pub mod clock;
+pub mod deploy;
 pub mod http;
 pub mod sandbox;

@@ -1,2 +1,1 @@
 //! The pretend world, its page and the real bot in one process.
-

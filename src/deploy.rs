@@ -1,0 +1,12 @@
+//! THE DOMAIN: every rule of the product. Pure and synchronous: no I/O, no async, no clock, no randomness and no client
+//! types below this folder; what is known about the outside comes in as an [`event::Event`], what shall happen outside
+//! goes out as an [`effect::Effect`].
+
+pub mod change;
+pub mod effect;
+pub mod event;
+pub mod message;
+pub mod name;
+pub mod pipeline;
+pub mod policy;
+pub mod run;

@@ -1,0 +1,208 @@
+//! What happens: everything that the core is told, and the questions that it has.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::change::Range;
+use super::effect::Effect;
+use super::message::Shown;
+use super::name::{AppName, EnvName, PrNumber, RequestId, RunId, Sha, SlackId};
+use super::pipeline::Pipeline;
+use super::policy::Person;
+use super::run::{CancelledBy, Details, Gate, Run};
+
+/// Something that happened to one app.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Somebody typed a command or clicked a button that may change something.
+    Asked(Request),
+    /// What was looked up for a request, fresh; or what could not be reached.
+    Examined(Request, Result<Box<Facts>, Unreachable>),
+    /// The pipeline was read from the repo.
+    Discovered(Pipeline),
+    /// A look at GitHub.
+    Seen(Look),
+    /// Answers to what the core wanted to know.
+    Learned(Vec<Finding>),
+    /// An effect was performed, or finally not.
+    Performed(Effect, Outcome),
+    /// Time went by.
+    Tick,
+}
+
+/// A person's wish, remembered before it is acknowledged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The same however often it is delivered.
+    pub id: RequestId,
+    /// Which app.
+    pub app: AppName,
+    /// Who.
+    pub by: SlackId,
+    /// What.
+    pub action: Action,
+    /// Where the answer goes.
+    pub reply: Reply,
+}
+
+/// The things that a person can do; questions are not among them, they change nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// Typed: approve the newest run's waiting production environments, all or those named. Answered with a confirmation.
+    Approve {
+        /// As typed, still to be matched; empty for all.
+        environments: String,
+    },
+    /// Clicked, after a confirmation: approve just this.
+    ApproveShown(Shown),
+    /// Reject what waits.
+    Reject {
+        /// For GitHub and for the channel.
+        reason: String,
+    },
+    /// I tested my changes: all of mine that ship, or these.
+    Tested {
+        /// Empty for all of mine.
+        prs: Vec<PrNumber>,
+    },
+    /// Mention the authors of what is not in production.
+    Ping,
+    /// Refuse approvals until released.
+    Hold {
+        /// Shown to everybody who asks.
+        reason: String,
+    },
+    /// End the hold.
+    Release,
+}
+
+/// Where the answer to a request goes. Lives for 30 minutes and five answers (`facts/slack.md` 2.3).
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Slack's `response_url`: a secret, so it has no useful `Debug`. Empty for a form without one: then the answer is ephemeral in `channel`.
+    pub url: String,
+    /// The channel where it was asked.
+    pub channel: String,
+    /// Whether the answer takes the place of the message with the button (an ephemeral one).
+    pub replace: bool,
+    /// When it was asked.
+    pub at: Timestamp,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").field("channel", &self.channel).field("replace", &self.replace).finish_non_exhaustive()
+    }
+}
+
+/// What was looked up for a request, at its time.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Who asks.
+    pub person: Person,
+    /// The state of the newest run; only for approve and reject, and only where there is one.
+    pub run: Option<RunFacts>,
+}
+
+/// The newest run of the concurrency group, read just now.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    /// The newest run of the Deploy workflow (any branch) by the start of its newest attempt.
+    pub newest: Run,
+    /// The run that the request is about (the one shown on the button, else the newest).
+    pub run: Run,
+    /// Where it waits.
+    pub gates: Vec<Gate>,
+    /// For each production environment with a known commit: that commit compared with the run's.
+    pub ranges: Vec<(EnvName, Sha, Range)>,
+}
+
+/// What could not be reached, so that nothing can be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unreachable {
+    /// Slack did not say who the person is.
+    Slack,
+    /// GitHub did not answer.
+    GitHub,
+}
+
+/// The lists, as GitHub shows them now.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Newest first, Deploy and Redeploy, at least the newest 30 Deploy runs.
+    pub runs: Vec<Run>,
+    /// The branch's newest commit.
+    pub main: Sha,
+}
+
+/// Something that the core wants to know about GitHub; the watcher finds it out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Jobs, gates and reviews of a run.
+    Details(RunId),
+    /// Why a run was cancelled; the jobs whose annotations tell it.
+    WhyCancelled(RunId, Vec<u64>),
+    /// What lies between two commits.
+    Range {
+        /// What an environment has.
+        base: Sha,
+        /// What a run or the branch has.
+        head: Sha,
+    },
+}
+
+/// An answer to [`Wanted`].
+#[derive(Clone, Debug)]
+pub enum Finding {
+    /// The run with its details, both fresh.
+    Details(Box<Run>, Details),
+    /// Why it was cancelled.
+    WhyCancelled(RunId, CancelledBy),
+    /// `None` when GitHub does not know one of the commits any more.
+    Range {
+        /// As asked.
+        base: Sha,
+        /// As asked.
+        head: Sha,
+        /// What lies between.
+        range: Option<Range>,
+    },
+}
+
+/// How an effect went.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Done. For approvals: GitHub took it.
+    Done,
+    /// A message stands in Slack now.
+    Posted {
+        /// Channel id.
+        channel: String,
+        /// Slack's message id, a decimal text; never a number.
+        ts: String,
+    },
+    /// An approval that could not be given, read back from GitHub: what is true now.
+    NotPending {
+        /// Where the run still waits.
+        gates: Vec<Gate>,
+        /// The run now.
+        run: Box<Run>,
+        /// All answers so far.
+        reviews: Vec<super::run::Review>,
+    },
+    /// Given up after several tries, or refused for good: one lowercase fragment for the log, without secrets.
+    Failed(String),
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Approve { .. } | Self::ApproveShown(_) => "approve",
+            Self::Reject { .. } => "reject",
+            Self::Tested { .. } => "tested",
+            Self::Ping => "ping",
+            Self::Hold { .. } => "hold",
+            Self::Release => "release",
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! What people read, as data. Text from outside is always a value of its own, never part of markup, so that no title can
+//! mention a channel, forge a link or break a message: `slack/blocks` renders these spans as rich text, which parses nothing.
+//! The `Display` of a message is what the stories compare.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::name::SlackId;
+
+/// One Slack message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// One line for notifications and screen readers.
+    pub summary: String,
+    /// From top to bottom.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Part {
+    /// A paragraph.
+    Text(Line),
+    /// A bulleted list.
+    List(Vec<Line>),
+    /// Buttons in a row.
+    Buttons(Vec<Button>),
+}
+
+/// A line of text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Line(pub Vec<Span>);
+
+/// A piece of a line. Every string in it is shown as it is: nothing in it is markup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Span {
+    /// Words.
+    Plain(String),
+    /// Words that stand out.
+    Bold(String),
+    /// A version, a key, something to type.
+    Code(String),
+    /// A link with its label.
+    Link {
+        /// Where it goes; always built from ids, never from text from outside.
+        url: String,
+        /// What is shown.
+        label: String,
+    },
+    /// Mentions somebody: in a new message their Slack makes a sound.
+    Mention(SlackId),
+    /// A time of day, shown in the reader's own time zone.
+    Time(Timestamp),
+}
+
+/// A button.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Button {
+    /// What it does; comes back with the click.
+    pub press: Press,
+    /// What it says.
+    pub label: String,
+    /// Primary, danger or plain.
+    pub style: Style,
+    /// Asked before the click counts.
+    pub confirm: Option<Confirm>,
+}
+
+/// How a button looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Style {
+    /// Like the others.
+    #[default]
+    Plain,
+    /// The next step; at most one in a row.
+    Primary,
+    /// Harm is possible.
+    Danger,
+}
+
+/// What a button asks before it counts. Slack shows it; it proves nothing, every rule is looked at again after the click.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Confirm {
+    /// Title, at most 100 characters.
+    pub title: String,
+    /// Plain text, at most 300 characters.
+    pub text: String,
+    /// The button that goes on, at most 30 characters.
+    pub yes: String,
+    /// The button that goes back.
+    pub no: String,
+}
+
+/// What a button means. Serialised into the button's value, so only what identifies, never what is trusted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Press {
+    /// The app.
+    pub app: super::name::AppName,
+    /// What to do.
+    pub what: What,
+}
+
+/// The things that buttons do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Approve what the message showed.
+    Approve(Shown),
+    /// Tick my changes.
+    Tested,
+    /// Answer with the full list of changes.
+    Changes(super::name::RunId),
+    /// Open the form that asks for a reason.
+    HoldForm,
+    /// Release the hold.
+    Release,
+    /// Mention the authors of what is not in production.
+    Ping,
+    /// Close this answer.
+    Dismiss,
+}
+
+/// What the message with the button showed: a click never acts on anything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The run.
+    pub run: super::name::RunId,
+    /// Its attempt.
+    pub attempt: u32,
+    /// Its commit.
+    pub sha: super::name::Sha,
+    /// The environments.
+    pub environments: Vec<super::name::EnvName>,
+}
+
+/// A form in a dialog of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Form {
+    /// Asks for the reason of a hold.
+    Hold(super::name::AppName),
+}
+
+impl Line {
+    /// A line of plain words.
+    pub fn plain(words: impl Into<String>) -> Self {
+        Self(vec![Span::Plain(words.into())])
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, part) in self.parts.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{part}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(line) => write!(f, "{line}"),
+            Self::List(lines) => {
+                let lines: Vec<String> = lines.iter().map(|line| format!("• {line}")).collect();
+                f.write_str(&lines.join("\n"))
+            }
+            Self::Buttons(buttons) => {
+                let labels: Vec<String> = buttons.iter().map(|b| format!("[{}]", b.label)).collect();
+                f.write_str(&labels.join(" "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|span| write!(f, "{span}"))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(text) => f.write_str(text),
+            Self::Bold(text) => write!(f, "*{text}*"),
+            Self::Code(text) => write!(f, "`{text}`"),
+            Self::Link { label, .. } => write!(f, "[{label}]"),
+            Self::Mention(id) => write!(f, "@{id}"),
+            Self::Time(at) => write!(f, "{}", at.strftime("%H:%M")),
+        }
+    }
+}
