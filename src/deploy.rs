@@ -2,11 +2,24 @@
 //! types below this folder; what is known about the outside comes in as an [`event::Event`], what shall happen outside
 //! goes out as an [`effect::Effect`].
 
+pub mod answer;
+pub mod app;
+pub mod approve;
 pub mod change;
+pub mod command;
 pub mod effect;
 pub mod event;
+pub mod ledger;
 pub mod message;
 pub mod name;
+pub mod notice;
+pub mod phase;
 pub mod pipeline;
 pub mod policy;
+pub mod refusal;
+pub mod request;
 pub mod run;
+pub mod say;
+pub mod text;
+pub mod thread;
+pub mod track;

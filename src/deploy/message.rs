@@ -145,7 +145,95 @@ pub enum Form {
 impl Line {
     /// A line of plain words.
     pub fn plain(words: impl Into<String>) -> Self {
-        Self(vec![Span::Plain(words.into())])
+        Self::default().say(words)
+    }
+
+    /// Adds words.
+    pub fn say(mut self, words: impl Into<String>) -> Self {
+        self.0.push(Span::Plain(words.into()));
+        self
+    }
+
+    /// Adds words that stand out.
+    pub fn bold(mut self, words: impl Into<String>) -> Self {
+        self.0.push(Span::Bold(words.into()));
+        self
+    }
+
+    /// Adds something to type, or a version.
+    pub fn code(mut self, words: impl Into<String>) -> Self {
+        self.0.push(Span::Code(words.into()));
+        self
+    }
+
+    /// Adds a link.
+    pub fn link(mut self, label: impl Into<String>, url: impl Into<String>) -> Self {
+        self.0.push(Span::Link { url: url.into(), label: label.into() });
+        self
+    }
+
+    /// Adds a time of day.
+    pub fn time(mut self, at: Timestamp) -> Self {
+        self.0.push(Span::Time(at));
+        self
+    }
+
+    /// Adds a mention.
+    pub fn mention(mut self, who: &SlackId) -> Self {
+        self.0.push(Span::Mention(who.clone()));
+        self
+    }
+
+    /// Adds all spans of another line.
+    pub fn then(mut self, other: Line) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Several lines as one, with something between them.
+    pub fn join(lines: impl IntoIterator<Item = Line>, between: &str) -> Self {
+        let mut joined = Self::default();
+        for (i, line) in lines.into_iter().enumerate() {
+            if i > 0 {
+                joined = joined.say(between);
+            }
+            joined = joined.then(line);
+        }
+        joined
+    }
+}
+
+impl Message {
+    /// A message of one paragraph, which is its summary too.
+    pub fn line(line: Line) -> Self {
+        Self { summary: line.to_string(), parts: vec![Part::Text(line)] }
+    }
+
+    /// A message of one plain sentence.
+    pub fn plain(words: impl Into<String>) -> Self {
+        Self::line(Line::plain(words))
+    }
+
+    /// Adds a paragraph.
+    pub fn text(mut self, line: Line) -> Self {
+        self.parts.push(Part::Text(line));
+        self
+    }
+
+    /// Adds a list, unless it is empty.
+    pub fn list(mut self, lines: Vec<Line>) -> Self {
+        if !lines.is_empty() {
+            self.parts.push(Part::List(lines));
+        }
+        self
+    }
+
+    /// Adds buttons, unless there are none.
+    pub fn buttons(mut self, buttons: Vec<Button>) -> Self {
+        if !buttons.is_empty() {
+            self.parts.push(Part::Buttons(buttons));
+        }
+        self
     }
 }
 

@@ -73,6 +73,8 @@ pub enum Account {
 pub struct Person {
     /// The Slack user.
     pub id: SlackId,
+    /// Their name in Slack, for GitHub's comment; they chose it, so it identifies nobody.
+    pub name: String,
     /// What kind of account.
     pub account: Account,
     /// Those of the app's approver user groups that they are in.

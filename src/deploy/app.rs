@@ -1,0 +1,280 @@
+//! One app's document, and the only way in: [`App::handle`]. What is told is taken in (`track`, `ledger`), requests are
+//! decided (`approve`, `request`), and at the end of every event [`App::reconcile`](App) compares what people were told
+//! with what is true and says the difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::change::ChangeKey;
+use super::effect::Effect;
+use super::event::{Event, Finding, Look, Outcome, Wanted};
+use super::ledger::{Live, Ranges, Unsure};
+use super::name::{AppName, EnvName, RunId, Sha, SlackId};
+use super::pipeline::Pipeline;
+use super::policy::Policy;
+use super::refusal::Refusal;
+use super::run::{Conclusion, Workflow};
+use super::track::{Address, Tracked};
+
+/// How many runs are remembered; the lists show 50 at a time.
+const REMEMBERED: usize = 60;
+
+/// One app: its document, and the settings by which it decides.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub(super) state: State,
+    pub(super) policy: Arc<Policy>,
+}
+
+/// What is remembered of an app, as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Its short name.
+    pub name: AppName,
+    /// Its pipeline, once it was read.
+    pub pipeline: Option<Pipeline>,
+    /// The newest runs of the concurrency group.
+    pub runs: BTreeMap<RunId, Tracked>,
+    /// The branch's newest commit.
+    pub main: Option<Sha>,
+    /// What each environment runs, from successful Deploy jobs.
+    pub live: BTreeMap<EnvName, Live>,
+    /// Environments that a later job touched without a known end.
+    pub unsure: BTreeMap<EnvName, Unsure>,
+    /// What lies between commits.
+    pub ranges: Ranges,
+    /// Who said that a change works on the test environment.
+    pub ticks: BTreeMap<ChangeKey, Tick>,
+    /// Approvals are refused while this is set.
+    pub hold: Option<Hold>,
+    /// What was said once and is not said again.
+    pub said: BTreeSet<String>,
+    /// When GitHub was first and last seen.
+    pub looked: Option<(Timestamp, Timestamp)>,
+}
+
+/// A person's word that a change works.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tick {
+    /// Who.
+    pub by: SlackId,
+    /// When.
+    pub at: Timestamp,
+    /// On which run's build.
+    pub run: RunId,
+}
+
+/// A lock on an app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who.
+    pub by: SlackId,
+    /// Why; from a person.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+impl App {
+    /// An app that nothing is known about yet.
+    pub fn new(name: AppName, policy: Arc<Policy>) -> Self {
+        let state = State {
+            name,
+            pipeline: None,
+            runs: BTreeMap::new(),
+            main: None,
+            live: BTreeMap::new(),
+            unsure: BTreeMap::new(),
+            ranges: Ranges::default(),
+            ticks: BTreeMap::new(),
+            hold: None,
+            said: BTreeSet::new(),
+            looked: None,
+        };
+        Self { state, policy }
+    }
+
+    /// An app as the store remembers it.
+    ///
+    /// # Errors
+    /// When the document is not one of this version's.
+    pub fn restore(document: &str, policy: Arc<Policy>) -> Result<Self, serde_json::Error> {
+        Ok(Self { state: serde_json::from_str(document)?, policy })
+    }
+
+    /// The document for the store.
+    ///
+    /// # Errors
+    /// Never for a document of ours; serde_json's signature.
+    pub fn document(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&self.state)
+    }
+
+    /// Takes in what happened and says what to do about it. On a refusal nothing has changed that matters: the caller drops
+    /// this value and tells the person.
+    ///
+    /// # Errors
+    /// The refusal, whose `Display` is what the person reads.
+    pub fn handle(&mut self, event: Event, now: Timestamp) -> Result<Vec<Effect>, Refusal> {
+        let mut effects = match event {
+            Event::Asked(request) => vec![self.examine(request)],
+            Event::Examined(request, facts) => self.decide(request, facts, now)?,
+            Event::Discovered(pipeline) => {
+                self.state.pipeline = Some(pipeline);
+                Vec::new()
+            }
+            Event::Seen(look) => {
+                self.see(look, now);
+                Vec::new()
+            }
+            Event::Learned(findings) => {
+                findings.into_iter().for_each(|finding| self.learn(finding, now));
+                Vec::new()
+            }
+            Event::Performed(effect, outcome) => self.settle(effect, outcome, now),
+            Event::Tick => Vec::new(),
+        };
+        effects.extend(self.reconcile(now));
+        Ok(effects)
+    }
+
+    /// Where the notice of a run stands; threads need it.
+    pub fn address(&self, run: RunId) -> Option<&Address> {
+        self.state.runs.get(&run)?.address.as_ref()
+    }
+
+    /// The pipeline, once it was read.
+    pub fn pipeline(&self) -> Option<&Pipeline> {
+        self.state.pipeline.as_ref()
+    }
+
+    /// The settings by which it decides.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What each environment is known to run.
+    pub fn deployed(&self) -> Vec<(EnvName, Sha)> {
+        let production = self.pipeline().into_iter().flat_map(Pipeline::production);
+        production.filter_map(|e| Some((e.name.clone(), self.state.live.get(&e.name)?.sha.clone()))).collect()
+    }
+
+    /// When GitHub was last seen.
+    pub fn looked_at(&self) -> Option<Timestamp> {
+        self.state.looked.map(|(_, last)| last)
+    }
+
+    /// Whether a run of the group goes on, so that GitHub is worth asking often.
+    pub fn is_active(&self) -> bool {
+        self.state.runs.values().any(|tracked| !tracked.run.is_over())
+    }
+
+    fn see(&mut self, look: Look, now: Timestamp) {
+        let first = self.state.looked.is_none();
+        let since = self.state.looked.map_or(now, |(first, _)| first);
+        self.state.looked = Some((since, now));
+        self.state.main = Some(look.main);
+        for run in look.runs {
+            let over = run.is_over();
+            let id = run.id;
+            match self.state.runs.get_mut(&id) {
+                Some(tracked) => tracked.observe(run),
+                None => {
+                    let mut tracked = Tracked::new(run);
+                    // History from before the first look is known without being told.
+                    tracked.noticed = !(first && over);
+                    self.state.runs.insert(id, tracked);
+                }
+            }
+            // A run of the past that somebody starts again becomes news.
+            if let Some(tracked) = self.state.runs.get_mut(&id) {
+                tracked.noticed |= !over;
+            }
+        }
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        while self.state.runs.len() > REMEMBERED {
+            self.state.runs.pop_first();
+        }
+        let runs = &self.state.runs;
+        let known = |topic: &String| {
+            topic.rsplit(':').find_map(|id| id.parse().ok()).is_none_or(|id| runs.contains_key(&RunId(id)))
+        };
+        self.state.said.retain(known);
+        let heads: BTreeSet<Sha> = runs.values().map(|t| t.run.sha.clone()).chain(self.state.main.clone()).collect();
+        self.state.ranges.keep(|_, head| heads.contains(head));
+    }
+
+    fn learn(&mut self, finding: Finding, now: Timestamp) {
+        match finding {
+            Finding::Details(run, details) => {
+                let Some(pipeline) = self.state.pipeline.clone() else { return };
+                let id = run.id;
+                let tracked = self.state.runs.entry(id).or_insert_with(|| Tracked::new(run.as_ref().clone()));
+                tracked.observe(*run);
+                tracked.learn(&pipeline, details);
+                self.enter(id);
+            }
+            Finding::WhyCancelled(run, why) => {
+                if let Some(tracked) = self.state.runs.get_mut(&run) {
+                    tracked.cancelled_by = Some(why);
+                }
+            }
+            Finding::Range { base, head, range } => self.state.ranges.insert(base, head, range, now),
+        }
+    }
+
+    /// What the core wants to know now; the watcher finds it out and comes back with `Learned`, until nothing is wanted.
+    pub fn wanted(&self, now: Timestamp) -> Vec<Wanted> {
+        let Some(pipeline) = self.pipeline() else { return Vec::new() };
+        let mut wanted: Vec<Wanted> =
+            self.state.runs.values().filter(|t| t.due && t.noticed).map(|t| Wanted::Details(t.run.id)).collect();
+        wanted.extend(self.next_of_history(pipeline).map(Wanted::Details));
+        wanted.extend(self.state.runs.values().filter_map(why_cancelled));
+        wanted.extend(self.wanted_ranges(now).into_iter().map(|(base, head)| Wanted::Range { base, head }));
+        wanted
+    }
+
+    /// At the first look the past is read, by last activity, only until every environment's version is decided: a run that
+    /// was last active before an environment's last deployment cannot have deployed there later.
+    fn next_of_history(&self, pipeline: &Pipeline) -> Option<RunId> {
+        let unread = self.state.runs.values().filter(|t| !t.known && !t.noticed && t.run.workflow == Workflow::Deploy);
+        let next = unread.max_by_key(|t| t.run.updated_at)?;
+        let decided = |name: &EnvName| self.state.live.get(name).is_some_and(|live| live.since >= next.run.updated_at);
+        let open = pipeline.environments.iter().any(|e| !decided(&e.name));
+        open.then_some(next.run.id)
+    }
+
+    fn settle(&mut self, effect: Effect, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
+        match (effect, outcome) {
+            (Effect::Notice(run, _), Outcome::Posted { channel, ts }) => {
+                if let Some(tracked) = self.state.runs.get_mut(&run) {
+                    tracked.address = Some(Address { channel, ts });
+                }
+                Vec::new()
+            }
+            (Effect::Approve(verdict) | Effect::Reject(verdict), outcome) => self.answered(verdict, outcome, now),
+            (
+                Effect::Examine(..)
+                | Effect::Notice(..)
+                | Effect::Thread { .. }
+                | Effect::Announce { .. }
+                | Effect::Answer(..)
+                | Effect::Open { .. }
+                | Effect::Record(_),
+                _,
+            ) => Vec::new(),
+        }
+    }
+}
+
+fn why_cancelled(tracked: &Tracked) -> Option<Wanted> {
+    let cancelled = tracked.run.is_over() && tracked.run.conclusion == Some(Conclusion::Cancelled);
+    let askable = tracked.known && tracked.noticed && tracked.cancelled_by.is_none() && !tracked.unfinished.is_empty();
+    (cancelled && askable).then(|| Wanted::WhyCancelled(tracked.run.id, tracked.unfinished.clone()))
+}

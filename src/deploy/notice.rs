@@ -1,0 +1,439 @@
+//! The notice: the one message of a run, from its start to its end.
+
+use jiff::Timestamp;
+
+use super::app::App;
+use super::change::ChangeKey;
+use super::ledger::Shipped;
+use super::message::{Button, Confirm, Line, Message, Press, Shown, Style, What};
+use super::name::{EnvName, Login, SlackId};
+use super::phase::{Phase, places_in};
+use super::pipeline::{Environment, Kind};
+use super::run::Workflow;
+use super::text::{and, cut, list, plural};
+use super::track::{State, Tracked, Why};
+
+/// How many changes a notice lists; *What changes?* lists all.
+const LISTED: usize = 8;
+
+impl App {
+    /// The notice of a run as it should stand now.
+    pub(super) fn notice(&self, tracked: &Tracked, now: Timestamp) -> Message {
+        let phase = self.phase(tracked);
+        let head = self.headline(tracked);
+        if phase == Phase::Superseded {
+            let line = head.then(self.replaced_by(tracked));
+            return Message { summary: line.to_string(), ..Message::line(line) };
+        }
+        let state = self.state_line(tracked, &phase);
+        let summary = format!("{head}: {state}");
+        let mut message = Message { summary, parts: Vec::new() }.text(head).text(state);
+        if !tracked.places.is_empty() || !tracked.run.is_over() {
+            message = message.text(self.environments_line(tracked));
+        }
+        for line in self.warnings(tracked, &phase) {
+            message = message.text(line);
+        }
+        if tracked.run.workflow == Workflow::Deploy {
+            message = self.with_changes(message, tracked, now);
+        }
+        message.buttons(self.notice_buttons(tracked, &phase))
+    }
+
+    fn headline(&self, tracked: &Tracked) -> Line {
+        let run = &tracked.run;
+        let name = match run.workflow {
+            Workflow::Deploy => format!("{} · run {}", self.state.name, run.number),
+            Workflow::Redeploy => format!("{} · redeploy {}", self.state.name, run.number),
+        };
+        let mut line = Line::default().bold(name).say(" · ").link(cut(&run.title, 120), run.url.clone());
+        if run.attempt > 1 {
+            line = line.say(format!(" · attempt {}", run.attempt));
+        }
+        if self.pipeline().is_some_and(|pipeline| pipeline.branch != run.branch) {
+            line = line.say(" · ⚠️ from branch ").code(cut(&run.branch, 60));
+        }
+        line
+    }
+
+    fn replaced_by(&self, tracked: &Tracked) -> Line {
+        let Some(by) = self.superseder(tracked) else { return Line::plain(" · ↪️ replaced by a newer run") };
+        let line = Line::plain(" · ↪️ replaced by ");
+        match by.run.workflow {
+            Workflow::Deploy => {
+                line.link(format!("run {}", by.run.number), by.run.url.clone()).say(", which ships its changes too")
+            }
+            Workflow::Redeploy => line
+                .link(format!("redeploy {}", by.run.number), by.run.url.clone())
+                .say("; its changes wait for the next Deploy run"),
+        }
+    }
+
+    fn state_line(&self, tracked: &Tracked, phase: &Phase) -> Line {
+        match phase {
+            Phase::Queued => Line::plain("🕓 Waiting to start"),
+            Phase::Building => Line::plain("🔨 Building the image"),
+            Phase::OnTest => {
+                Line::plain("🚚 Going to ").say(self.labels(tracked, Kind::Test, |s| s != State::Deployed))
+            }
+            Phase::Waiting => self.waiting_line(tracked),
+            Phase::Deploying => self.approved(tracked, Line::plain("🚀 Going to production")),
+            Phase::Done => self.done_line(tracked),
+            Phase::Nothing => Line::plain("⚪ Ended with nothing to deploy"),
+            Phase::Failed => self.failed_line(tracked, "❌ Failed"),
+            Phase::Rejected => self.rejected_line(tracked),
+            Phase::TimedOut => self.failed_line(tracked, "⌛ Ran into a time limit"),
+            Phase::CancelledBy(login) => Line::plain("⏹️ Cancelled by ").then(self.person(login, tracked)),
+            Phase::Cancelled => Line::plain("⏹️ Cancelled; GitHub does not say by whom"),
+            Phase::Ending => Line::plain("⏹️ Cancelled"),
+            Phase::Superseded => self.replaced_by(tracked),
+            Phase::Broken => Line::plain("❌ GitHub could not start it: the workflow file is broken. See ")
+                .link("the run", tracked.run.url.clone()),
+        }
+    }
+
+    fn waiting_line(&self, tracked: &Tracked) -> Line {
+        let test: Vec<&Environment> = self.pipeline().into_iter().flat_map(|p| p.test()).collect();
+        let on: Vec<&Environment> =
+            test.into_iter().filter(|e| tracked.state(&e.name) == Some(State::Deployed)).collect();
+        let since = on.iter().filter_map(|e| tracked.places.get(&e.name)?.since).max();
+        let names: Vec<&str> = on.iter().map(|e| e.label.as_str()).collect();
+        let line = match since {
+            Some(since) => {
+                Line::plain(format!("⏳ On {} since ", and(&names))).time(since).say(", waiting for approval")
+            }
+            None => Line::plain("⏳ Waiting for approval"),
+        };
+        self.approved(tracked, line)
+    }
+
+    fn done_line(&self, tracked: &Tracked) -> Line {
+        let live: Vec<&EnvName> =
+            places_in(tracked, |s| s == State::Deployed).filter(|n| self.kind(n) == Some(Kind::Production)).collect();
+        let since = live.iter().filter_map(|name| tracked.places.get(*name)?.since).max();
+        let line = match (tracked.run.workflow, since) {
+            (Workflow::Redeploy, Some(since)) => {
+                Line::plain("✅ Redeployed since ").time(since).say("; versions stay as they were")
+            }
+            (Workflow::Redeploy, None) => Line::plain("✅ Redeployed; versions stay as they were"),
+            (Workflow::Deploy, Some(since)) => {
+                let names: Vec<&str> = live.iter().map(|name| self.label(name)).collect();
+                Line::plain("✅ ")
+                    .code(tracked.run.sha.short())
+                    .say(format!(" is live on {} since ", and(&names)))
+                    .time(since)
+            }
+            (Workflow::Deploy, None) => Line::plain("✅ Done"),
+        };
+        self.approved(tracked, line)
+    }
+
+    /// Adds who approved, in Slack or on GitHub's page.
+    fn approved(&self, tracked: &Tracked, line: Line) -> Line {
+        let in_slack = tracked.approvals.values().filter(|a| a.attempt == tracked.run.attempt && !a.rejected);
+        if let Some(approval) = in_slack.max_by_key(|a| a.at) {
+            let verb = if approval.taken { " · approved by " } else { " · being approved by " };
+            return line.say(verb).then(self.who(&approval.by, tracked)).say(" ").time(approval.at);
+        }
+        match tracked.reviews.iter().rev().find(|review| review.approved) {
+            Some(review) => line.say(" · approved on GitHub by ").then(self.person(&review.by, tracked)),
+            None => line,
+        }
+    }
+
+    fn rejected_line(&self, tracked: &Tracked) -> Line {
+        let rejected = tracked.approvals.values().find(|a| a.rejected && a.attempt == tracked.run.attempt);
+        let review = tracked.reviews.iter().rev().find(|review| !review.approved);
+        match (rejected, review) {
+            (Some(approval), _) => {
+                Line::plain("🚫 Rejected by ").then(self.who(&approval.by, tracked)).say(" ").time(approval.at)
+            }
+            (None, Some(review)) => Line::plain("🚫 Rejected on GitHub by ").then(self.person(&review.by, tracked)),
+            (None, None) => Line::plain("🚫 Rejected"),
+        }
+    }
+
+    pub(super) fn failed_line(&self, tracked: &Tracked, what: &str) -> Line {
+        let Some(failing) = &tracked.failing else { return Line::plain(what.to_owned()) };
+        let place = failing.environment.as_ref().map(|name| format!(" at {}", self.label(name))).unwrap_or_default();
+        let line = Line::default().say(format!("{what}{place}: job "));
+        let line = match &failing.url {
+            Some(url) => line.link(cut(&failing.job, 80), url.clone()),
+            None => line.say(cut(&failing.job, 80)),
+        };
+        match &failing.step {
+            Some(step) => line.say(format!(", step “{}”", cut(step, 80))),
+            None => line,
+        }
+    }
+
+    fn environments_line(&self, tracked: &Tracked) -> Line {
+        let environments = self.pipeline().into_iter().flat_map(|p| &p.environments);
+        let lines =
+            environments.filter(|e| tracked.run.workflow == Workflow::Deploy || tracked.places.contains_key(&e.name));
+        Line::join(lines.map(|e| self.environment(e, tracked)), " · ")
+    }
+
+    fn environment(&self, environment: &Environment, tracked: &Tracked) -> Line {
+        let place = tracked.places.get(&environment.name);
+        let answered = tracked.is_answered(&environment.name);
+        let (sign, word) = match place.map(|place| place.state) {
+            None if tracked.run.is_over() => ("▫️", "not reached"),
+            None => ("▫️", "not yet"),
+            Some(State::Queued) => ("🕓", "queued"),
+            Some(State::Waiting) if answered => ("🚀", "approved"),
+            Some(State::Waiting) => ("⏸️", "waits for approval"),
+            Some(State::Preparing | State::Deploying) => ("🚀", "deploying"),
+            Some(State::Deployed) => ("✅", "done"),
+            Some(State::NotDeployed(Why::Failed)) => ("❌", "failed, not touched"),
+            Some(State::NotDeployed(Why::Cancelled)) => ("⏹️", "cancelled, not touched"),
+            Some(State::NotDeployed(Why::TimedOut)) => ("⌛", "timed out, not touched"),
+            Some(State::NotDeployed(Why::Rejected)) => ("🚫", "rejected"),
+            Some(State::Unknown(_)) => ("❓", "unknown"),
+            Some(State::Skipped) => ("▫️", "skipped"),
+        };
+        let line = match &environment.url {
+            Some(url) => Line::default().link(environment.label.clone(), url.clone()),
+            None => Line::plain(environment.label.clone()),
+        };
+        let line = line.say(format!(" {sign} {word}"));
+        match place {
+            Some(place) if place.state == State::Deployed => {
+                place.since.map_or(line.clone(), |since| line.say(" ").time(since))
+            }
+            Some(_) | None => line,
+        }
+    }
+
+    fn warnings(&self, tracked: &Tracked, phase: &Phase) -> Vec<Line> {
+        let newest = self.is_newest(tracked);
+        let mut lines = Vec::new();
+        if let Some(hold) = self.state.hold.as_ref().filter(|_| newest && !tracked.run.is_over()) {
+            let line = Line::plain("🔒 On hold by ").then(self.who(&hold.by, tracked)).say(" since ").time(hold.at);
+            lines.push(line.say(format!(": “{}”", cut(&hold.reason, 300))));
+        }
+        let ended_badly = tracked.run.is_over() && !matches!(phase, Phase::Done | Phase::Nothing | Phase::Superseded);
+        if newest && ended_badly {
+            lines.push(self.live_line());
+            lines.extend(self.next_step(tracked, phase));
+        }
+        lines
+    }
+
+    fn next_step(&self, tracked: &Tracked, phase: &Phase) -> Option<Line> {
+        let page = |words: &str| Line::plain(words).link("on GitHub", tracked.run.url.clone());
+        match phase {
+            Phase::Failed | Phase::TimedOut => Some(
+                page("Next: look at the job, then re-run the failed jobs ").say(". If it fails again, ask for help."),
+            ),
+            Phase::CancelledBy(_) | Phase::Cancelled | Phase::Rejected => Some(
+                Line::plain("Its changes are still to be deployed: they ship with the next run, or re-run this one ")
+                    .link("on GitHub", tracked.run.url.clone())
+                    .say("."),
+            ),
+            Phase::Queued
+            | Phase::Building
+            | Phase::OnTest
+            | Phase::Waiting
+            | Phase::Deploying
+            | Phase::Done
+            | Phase::Nothing
+            | Phase::Ending
+            | Phase::Superseded
+            | Phase::Broken => None,
+        }
+    }
+
+    /// What production runs now, by version; unknown is said.
+    pub(super) fn live_line(&self) -> Line {
+        let mut versions: Vec<(String, Vec<&str>)> = Vec::new();
+        for environment in self.pipeline().into_iter().flat_map(|p| p.production()) {
+            let version = self.version(&environment.name);
+            match versions.iter_mut().find(|(known, _)| *known == version) {
+                Some((_, names)) => names.push(&environment.label),
+                None => versions.push((version, vec![&environment.label])),
+            }
+        }
+        let split = if self.is_split() { "⚠️ Production is split: " } else { "Production now: " };
+        let parts =
+            versions.into_iter().map(|(version, names)| Line::plain(format!("{} runs ", and(&names))).code(version));
+        Line::plain(split).then(Line::join(parts, " · "))
+    }
+
+    /// The version of an environment in a word.
+    pub(super) fn version(&self, environment: &EnvName) -> String {
+        let live = self.state.live.get(environment).map(|live| live.sha.short().to_owned());
+        match (self.state.unsure.get(environment), live) {
+            (Some(unsure), Some(live)) => match &unsure.sha {
+                Some(sha) => format!("unknown: {live} or {}", sha.short()),
+                None => format!("{live}, instances unknown"),
+            },
+            (Some(unsure), None) => {
+                unsure.sha.as_ref().map_or("unknown".into(), |sha| format!("unknown: maybe {}", sha.short()))
+            }
+            (None, Some(live)) => live,
+            (None, None) => "unknown".into(),
+        }
+    }
+
+    fn with_changes(&self, message: Message, tracked: &Tracked, now: Timestamp) -> Message {
+        match self.ships(tracked) {
+            None => message,
+            Some(ships) if ships.is_empty() => message,
+            Some(ships) => {
+                let verb = if self.phase(tracked) == Phase::Done { "Shipped" } else { "Ships" };
+                let message = message.text(Line::plain(format!("{verb} {}:", plural(ships.len(), "change"))));
+                message.list(list(&ships, LISTED, |s| self.change_line(s, tracked, now)))
+            }
+        }
+    }
+
+    /// One change: its tick, its title, its people.
+    pub(super) fn change_line(&self, shipped: &Shipped, tracked: &Tracked, now: Timestamp) -> Line {
+        let change = &shipped.change;
+        let tick = self.state.ticks.get(&change.key);
+        let line = Line::plain(if tick.is_some() { "✅ " } else { "⬜ " });
+        let line =
+            line.link(change.key.to_string(), change.url.clone()).say(format!(" {} · ", cut(&change.title, 100)));
+        let line = match change.person() {
+            Some(login) => line.then(self.person(login, tracked)),
+            None => line.say("somebody without a GitHub account"),
+        };
+        let line = match (&change.key, &change.author) {
+            (ChangeKey::Commit(_), _) => line.say(", pushed without a pull request"),
+            (ChangeKey::Pr(_), Some(author)) if change.author_is_bot => line.say(format!(" (merged {author}’s)")),
+            (ChangeKey::Pr(_), author) => match &change.merged_by {
+                Some(by) if author.as_ref().is_some_and(|author| !author.is(by)) => {
+                    line.say(" (merged by ").then(self.person(by, tracked)).say(")")
+                }
+                Some(_) | None => line,
+            },
+        };
+        match tick {
+            Some(tick) if tick.run == tracked.run.id => line.say(", tested ").time(tick.at),
+            Some(tick) => {
+                let number = self.state.runs.get(&tick.run).map(|t| format!(" on run {}’s older build", t.run.number));
+                line.say(", tested ").time(tick.at).say(number.unwrap_or_else(|| " on an older build".into()))
+            }
+            None if self.rides_along(change, now) => line.say(", rides along: only ignored files"),
+            None => line.say(", merged ").time(change.merged_at),
+        }
+    }
+
+    fn notice_buttons(&self, tracked: &Tracked, phase: &Phase) -> Vec<Button> {
+        let mut buttons = Vec::new();
+        let ships = self.ships(tracked).unwrap_or_default();
+        let current = self.is_newest(tracked) && !tracked.run.is_over() && tracked.run.workflow == Workflow::Deploy;
+        let held = self.state.hold.is_some();
+        if let (true, false, Some(shown)) = (current && *phase != Phase::Ending, held, self.offered(tracked)) {
+            buttons.push(self.approve_button("Approve production…", &shown, true));
+        }
+        if current && !self.untested(&ships).is_empty() && places_in(tracked, |s| s == State::Deployed).next().is_some()
+        {
+            buttons.push(self.button("I tested mine", What::Tested));
+        }
+        if ships.len() > LISTED || (current && !ships.is_empty()) {
+            buttons.push(self.button("What changes?", What::Changes(tracked.run.id)));
+        }
+        if current {
+            buttons.push(if held {
+                self.button("Release", What::Release)
+            } else {
+                self.button("Hold…", What::HoldForm)
+            });
+        }
+        buttons
+    }
+
+    /// What an approval of the run would cover now.
+    fn offered(&self, tracked: &Tracked) -> Option<Shown> {
+        let open = tracked.open_gates().filter(|gate| self.kind(&gate.environment) == Some(Kind::Production));
+        let environments: Vec<EnvName> = open.map(|gate| gate.environment.clone()).collect();
+        let run = &tracked.run;
+        (!environments.is_empty()).then(|| Shown {
+            run: run.id,
+            attempt: run.attempt,
+            sha: run.sha.clone(),
+            environments,
+        })
+    }
+
+    pub(super) fn approve_button(&self, label: &str, shown: &Shown, ask: bool) -> Button {
+        let confirm = ask.then(|| Confirm {
+            title: format!("Deploy {} to production?", self.state.name),
+            text: self.confirm_text(shown),
+            yes: "Deploy".into(),
+            no: "Not yet".into(),
+        });
+        Button { style: Style::Primary, confirm, ..self.button(label, What::Approve(shown.clone())) }
+    }
+
+    /// App, version, environments, how many changes of how many people, and what nobody has ticked.
+    pub(super) fn confirm_text(&self, shown: &Shown) -> String {
+        let names: Vec<&str> = shown.environments.iter().map(|name| self.label(name)).collect();
+        let tracked = self.state.runs.get(&shown.run);
+        let ships = tracked.and_then(|t| self.ships(t)).unwrap_or_default();
+        let mut people: Vec<&Login> = ships.iter().filter_map(|s| s.change.person()).collect();
+        people.sort();
+        people.dedup();
+        let branch = tracked.filter(|t| self.pipeline().is_some_and(|p| p.branch != t.run.branch));
+        let branch = branch.map(|t| {
+            format!(
+                " It is from branch {}, not {}.",
+                cut(&t.run.branch, 40),
+                self.pipeline().map_or("main", |p| &p.branch)
+            )
+        });
+        let untested: Vec<String> = self.untested(&ships).iter().map(ChangeKey::to_string).collect();
+        let untested = match (self.policy.require_tested, untested.len()) {
+            (super::policy::RequireTested::Off, _) | (_, 0) => String::new(),
+            (_, n) if n > 8 => format!(" {n} of them are not ticked as tested."),
+            (_, _) => format!(" Not ticked as tested: {}.", untested.join(", ")),
+        };
+        format!(
+            "{} {} goes to {}. It ships {} of {}.{untested}{}",
+            self.state.name,
+            shown.sha.short(),
+            and(&names),
+            plural(ships.len(), "change"),
+            plural(people.len(), "person"),
+            branch.unwrap_or_default()
+        )
+    }
+
+    pub(super) fn button(&self, label: &str, what: What) -> Button {
+        let press = Press { app: self.state.name.clone(), what };
+        Button { press, label: label.into(), style: Style::Plain, confirm: None }
+    }
+
+    pub(super) fn is_newest(&self, tracked: &Tracked) -> bool {
+        self.newest().is_some_and(|newest| newest.run.id == tracked.run.id)
+    }
+
+    pub(super) fn label<'a>(&'a self, environment: &'a EnvName) -> &'a str {
+        self.pipeline().and_then(|p| p.environment(environment)).map_or(environment.as_str(), |e| &e.label)
+    }
+
+    fn labels(&self, tracked: &Tracked, kind: Kind, wanted: impl Fn(State) -> bool) -> String {
+        let environments = self.pipeline().into_iter().flat_map(|p| &p.environments).filter(|e| e.kind == kind);
+        let names: Vec<&str> =
+            environments.filter(|e| tracked.state(&e.name).is_some_and(&wanted)).map(|e| e.label.as_str()).collect();
+        if names.is_empty() { "the test environments".into() } else { and(&names) }
+    }
+
+    /// A person in a notice. The first posting of a notice must not make a sound, an edit makes none: so names are mentions
+    /// only once the notice stands.
+    fn person(&self, login: &Login, tracked: &Tracked) -> Line {
+        match self.policy.people.slack(login).filter(|_| tracked.address.is_some()) {
+            Some(id) => Line::default().mention(id),
+            None => Line::plain(login.as_str()),
+        }
+    }
+
+    fn who(&self, id: &SlackId, tracked: &Tracked) -> Line {
+        match self.policy.people.login(id).filter(|_| tracked.address.is_none()) {
+            Some(login) => Line::plain(login.as_str()),
+            None => Line::default().mention(id),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What has to be said now: after every event the notices are rendered again and compared with what was shown, and each
+//! thing that somebody has to hear is said once. Edits make no sound; a mention is a new message in the thread.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::app::App;
+use super::effect::Effect;
+use super::message::Message;
+use super::name::{EnvName, RunId};
+use super::phase::Phase;
+use super::pipeline::{Environment, Kind};
+use super::run::Workflow;
+use super::track::{State, Tracked};
+
+/// How long a new run's notice waits for the first look at its jobs, so that it is not posted half empty.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+
+impl App {
+    /// Says the difference between what people were told and what is true.
+    pub(super) fn reconcile(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.state.pipeline.is_none() || self.state.looked.is_none() {
+            return Vec::new();
+        }
+        self.note_bases();
+        let ids: Vec<RunId> = self.state.runs.values().filter(|t| t.noticed).map(|t| t.run.id).collect();
+        let mut effects: Vec<Effect> = ids.iter().filter_map(|id| self.show(*id, now)).collect();
+        for id in ids {
+            effects.extend(self.once(id, "ready", Self::ready));
+            effects.extend(self.once(id, "handover", Self::handover));
+            effects.extend(self.once(id, "trouble", Self::trouble));
+        }
+        effects
+    }
+
+    /// The notice of a run, if it is to look different now.
+    fn show(&mut self, id: RunId, now: Timestamp) -> Option<Effect> {
+        let tracked = self.state.runs.get(&id)?;
+        let half_empty =
+            tracked.shown.is_none() && !tracked.known && now.duration_since(tracked.run.started_at) < PATIENCE;
+        if half_empty {
+            return None;
+        }
+        let message = self.notice(tracked, now);
+        let digest = digest(&message);
+        let tracked = self.state.runs.get_mut(&id)?;
+        if tracked.shown == Some(digest) {
+            return None;
+        }
+        tracked.shown = Some(digest);
+        Some(Effect::Notice(id, message))
+    }
+
+    /// Says something about a run's attempt once, when it is time.
+    fn once(&mut self, id: RunId, topic: &str, say: impl Fn(&Self, &Tracked) -> Option<Said>) -> Option<Effect> {
+        let tracked = self.state.runs.get(&id)?;
+        let topic = format!("{topic} {}:{id}", tracked.run.attempt);
+        if tracked.shown.is_none() || self.state.said.contains(&topic) {
+            return None;
+        }
+        let Said { thread, message, broadcast } = say(self, tracked)?;
+        self.state.said.insert(topic.clone());
+        Some(Effect::Thread { topic, run: thread, message, broadcast })
+    }
+
+    /// QA-ready: the run is on every test environment that a production environment waits for.
+    fn ready(&self, tracked: &Tracked) -> Option<Said> {
+        let newest = self.newest().is_some_and(|newest| newest.run.id == tracked.run.id);
+        if tracked.run.is_over() || !newest || !self.is_testable(tracked) {
+            return None;
+        }
+        let ships = self.ships(tracked)?;
+        Some(Said { thread: tracked.run.id, message: self.ready_text(tracked, &ships), broadcast: false })
+    }
+
+    /// Whether every needed test environment has been reached one way or the other, and at least one production environment
+    /// has all that it needs. The halves of a pipeline may be independent.
+    fn is_testable(&self, tracked: &Tracked) -> bool {
+        let Some(pipeline) = self.pipeline() else { return false };
+        let needed: Vec<&EnvName> = pipeline.production().flat_map(|e| &e.needs).collect();
+        let settled = needed.iter().all(|name| {
+            let state = tracked.state(name);
+            matches!(state, Some(State::Deployed | State::NotDeployed(_) | State::Unknown(_) | State::Skipped))
+        });
+        let complete = |e: &Environment| e.needs.iter().all(|name| tracked.state(name) == Some(State::Deployed));
+        !needed.is_empty() && settled && pipeline.production().any(complete)
+    }
+
+    /// One merge cancelled another person's run: both hear of it, in the new run's thread.
+    fn handover(&self, tracked: &Tracked) -> Option<Said> {
+        if tracked.run.workflow != Workflow::Deploy || self.phase(tracked) != Phase::Superseded {
+            return None;
+        }
+        let by = self.superseder(tracked)?;
+        // The thread needs its notice, the sentence needs to know what ships.
+        if by.shown.is_none()
+            || (by.run.workflow == Workflow::Deploy && self.ships(by).is_none())
+            || self.ships(tracked).is_none()
+        {
+            return None;
+        }
+        let message = self.handover_text(tracked, by)?;
+        Some(Said { thread: by.run.id, message, broadcast: false })
+    }
+
+    /// A failed production or a split: the channel hears of it.
+    fn trouble(&self, tracked: &Tracked) -> Option<Said> {
+        if !tracked.run.is_over() || !tracked.known || matches!(self.phase(tracked), Phase::Ending) {
+            return None;
+        }
+        let production = |name: &EnvName| self.kind(name) == Some(Kind::Production);
+        let touched = tracked
+            .places
+            .iter()
+            .any(|(name, place)| production(name) && matches!(place.state, State::Unknown(_) | State::Deployed));
+        let failed = tracked.places.iter().any(|(name, place)| {
+            production(name)
+                && matches!(
+                    place.state,
+                    State::Unknown(_) | State::NotDeployed(super::track::Why::Failed | super::track::Why::TimedOut)
+                )
+        });
+        let split = touched && self.is_split();
+        if !failed && !split {
+            return None;
+        }
+        Some(Said { thread: tracked.run.id, message: self.trouble_text(tracked, failed), broadcast: true })
+    }
+}
+
+/// Something to be said in a thread.
+struct Said {
+    thread: RunId,
+    message: Message,
+    broadcast: bool,
+}
+
+fn digest(message: &Message) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{message:?}").hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,42 @@
+//! How words are put together, the same everywhere.
+
+use super::message::Line;
+
+/// `a`, `a and b`, `a, b and c`.
+pub fn and<S: AsRef<str>>(names: &[S]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(S::as_ref).collect();
+            format!("{} and {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// `1 change`, `3 changes`; persons are people.
+pub fn plural(count: usize, thing: &str) -> String {
+    match (count, thing) {
+        (1, _) => format!("1 {thing}"),
+        (_, "person") => format!("{count} people"),
+        (_, _) => format!("{count} {thing}s"),
+    }
+}
+
+/// The text on one line and at most so many characters, with an ellipsis where it was cut.
+pub fn cut(text: &str, most: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= most {
+        return line;
+    }
+    line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// The first items of a list, and how many more there are.
+pub fn list<T>(items: &[T], most: usize, line: impl Fn(&T) -> Line) -> Vec<Line> {
+    let mut lines: Vec<Line> = items.iter().take(most).map(line).collect();
+    if items.len() > most {
+        lines.push(Line::plain(format!("and {} more", items.len() - most)));
+    }
+    lines
+}

@@ -1,0 +1,234 @@
+//! What is said beside the notice: in its thread, in the channel, and to one person after a decision.
+
+use super::app::{App, Hold};
+use super::effect::Verdict;
+use super::event::Action;
+use super::ledger::Shipped;
+use super::message::{Line, Message, Shown, What};
+use super::name::{Login, SlackId};
+use super::pipeline::Kind;
+use super::run::{Review, Run, Workflow};
+use super::text::{and, cut, list, plural};
+use super::track::{State, Tracked};
+
+impl App {
+    /// The run can be tested: mentions the people whose changes it ships, each once, nobody else.
+    pub(super) fn ready_text(&self, tracked: &Tracked, ships: &[Shipped]) -> Message {
+        let now = self.state.looked.map_or(tracked.run.updated_at, |(_, last)| last);
+        let tested_by = ships.iter().filter(|s| !self.rides_along(&s.change, now)).filter_map(|s| s.change.person());
+        let people = self.mentions(tested_by);
+        let run = tracked.run.number;
+        let places = self.test_places(tracked);
+        let line = people.unwrap_or_default().say(format!("Run {run} is on ")).then(places).say(".");
+        let ask = match (ships.len(), self.has_gates()) {
+            (0, true) => format!("It changes nothing in production that could be tested. {}", self.who_approves()),
+            (_, true) => format!(
+                "Please test what you changed, then tick “I tested mine” in the notice above. {}",
+                self.who_approves()
+            ),
+            (_, false) => "Please test what you changed: it goes on to production without an approval.".to_owned(),
+        };
+        Message::line(line).text(Line::plain(ask))
+    }
+
+    fn who_approves(&self) -> &'static str {
+        if self.policy.approvers.is_empty() {
+            "Nobody can approve in Slack yet: no approvers are configured."
+        } else {
+            "Then any approver can approve production there."
+        }
+    }
+
+    fn has_gates(&self) -> bool {
+        self.pipeline().into_iter().flat_map(|p| p.production()).any(|e| e.gated != Some(false))
+    }
+
+    fn test_places(&self, tracked: &Tracked) -> Line {
+        let test = self.pipeline().into_iter().flat_map(|p| p.test());
+        let on = test.filter(|e| tracked.state(&e.name) == Some(State::Deployed));
+        let names = on.map(|e| match &e.url {
+            Some(url) => Line::default().link(e.label.clone(), url.clone()),
+            None => Line::plain(e.label.clone()),
+        });
+        Line::join(names, " and ")
+    }
+
+    /// Mentions these people, each once, in the order given; those whom Slack does not know by login only. `None` for nobody.
+    fn mentions<'a>(&self, logins: impl Iterator<Item = &'a Login>) -> Option<Line> {
+        let mut seen: Vec<&Login> = Vec::new();
+        for login in logins {
+            if !seen.iter().any(|known| known.is(login)) {
+                seen.push(login);
+            }
+        }
+        let names = seen.iter().map(|login| self.mention(login));
+        (!seen.is_empty()).then(|| Line::join(names, " ").say(" "))
+    }
+
+    fn mention(&self, login: &Login) -> Line {
+        match self.policy.people.slack(login) {
+            Some(id) => Line::default().mention(id),
+            None => Line::plain(login.as_str()),
+        }
+    }
+
+    /// One merge took the place of another person's run. `None` where both are the same person: they know.
+    pub(super) fn handover_text(&self, old: &Tracked, new: &Tracked) -> Option<Message> {
+        let old_ships = self.ships(old).unwrap_or_default();
+        let lost = old_ships.iter().rev().find(|s| s.change.head == old.run.sha).or(old_ships.last());
+        let owner = lost.and_then(|s| s.change.person()).unwrap_or(&old.run.actor);
+        let by = &new.run.triggered_by;
+        let same_slack = self.policy.people.slack(owner).is_some_and(|id| Some(id) == self.policy.people.slack(by));
+        if owner.is(by) || same_slack {
+            return None;
+        }
+        let what = lost.map_or_else(|| format!("run {}", old.run.number), |s| s.change.key.to_string());
+        let start =
+            self.mention(owner).say(format!(", your deploy of {what} was replaced when ")).then(self.mention(by));
+        let line = match new.run.workflow {
+            Workflow::Redeploy => start.say(format!(
+                " started redeploy {}. Nothing deploys {what} now: once the redeploy is done, start the Deploy workflow for {} on GitHub.",
+                new.run.number,
+                self.pipeline().map_or("main", |p| &p.branch)
+            )),
+            Workflow::Deploy => {
+                let ships = self.ships(new).unwrap_or_default();
+                let carried = lost.is_none_or(|s| ships.iter().any(|n| n.change.key == s.change.key));
+                let cause = ships.iter().find(|s| s.change.head == new.run.sha).filter(|_| new.run.event == "push" && new.run.attempt == 1);
+                let did = cause.map_or_else(|| " started a newer run".to_owned(), |s| format!(" merged {}", s.change.key));
+                let end = if carried {
+                    format!("It now ships with run {}. Both of you test on {}, then either can approve.", new.run.number, self.test_names())
+                } else {
+                    format!("Run {} does not contain it. Talk to each other before anybody approves.", new.run.number)
+                };
+                start.say(format!("{did}. {end}"))
+            }
+        };
+        Some(Message::line(line))
+    }
+
+    fn test_names(&self) -> String {
+        let names: Vec<&str> = self.pipeline().into_iter().flat_map(|p| p.test()).map(|e| e.label.as_str()).collect();
+        if names.is_empty() { "the test environment".into() } else { and(&names) }
+    }
+
+    /// Production failed, or runs different versions now. Mentions whoever has to act next: who approved, else who started it.
+    pub(super) fn trouble_text(&self, tracked: &Tracked, failed: bool) -> Message {
+        let approver = tracked
+            .approvals
+            .values()
+            .filter(|a| !a.rejected)
+            .max_by_key(|a| a.at)
+            .map(|a| Line::default().mention(&a.by));
+        let who = approver.unwrap_or_else(|| self.mention(&tracked.run.triggered_by));
+        let what = if failed { "did not get through production" } else { "ended before production was complete" };
+        let line = who
+            .say(format!(": {} ", self.state.name))
+            .link(format!("run {}", tracked.run.number), tracked.run.url.clone());
+        let mut message = Message::line(line.say(format!(" {what}.")));
+        if tracked.failing.is_some() {
+            message = message.text(self.failed_line(tracked, "❌ Failed"));
+        }
+        message = message.text(self.live_line());
+        let unknown = tracked.places.iter().filter(|(name, place)| {
+            self.kind(name) == Some(Kind::Production) && matches!(place.state, State::Unknown(_))
+        });
+        let unknown: Vec<&str> = unknown.map(|(name, _)| self.label(name)).collect();
+        if !unknown.is_empty() {
+            let names = and(&unknown);
+            message = message.text(Line::plain(format!(
+                "❓ {names}: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else."
+            )));
+        }
+        let next = Line::plain("Next: ")
+            .link("look at the run", tracked.run.url.clone())
+            .say(" and re-run its failed jobs. There is no rollback; repair by rolling forward.");
+        message.text(next)
+    }
+
+    /// Asks the authors of what is not in production.
+    pub(super) fn ping_text(&self, waiting: &[&Shipped], by: &SlackId) -> Message {
+        let people = self.mentions(waiting.iter().filter_map(|s| s.change.person())).unwrap_or_default();
+        let line = people.say(format!(
+            "{} of yours not in production yet; ",
+            if waiting.len() == 1 { "a change is" } else { "changes are" }
+        ));
+        let message = Message::line(line.mention(by).say(" asks what they wait for."));
+        message.list(list(waiting, 20, |s| {
+            Line::default()
+                .link(s.change.key.to_string(), s.change.url.clone())
+                .say(format!(" {}", cut(&s.change.title, 100)))
+        }))
+    }
+
+    pub(super) fn held_text(&self, by: &SlackId, reason: &str) -> Message {
+        let line = Line::plain("🔒 ").bold(self.state.name.as_str()).say(" is on hold: ").mention(by);
+        let message = Message::line(
+            line.say(format!(" says “{}”. Approvals are refused until it is released.", cut(reason, 300))),
+        );
+        message.buttons(vec![self.button("Release", What::Release)])
+    }
+
+    pub(super) fn released_text(&self, by: &SlackId, hold: &Hold) -> Message {
+        let line = Line::plain("🔓 ").bold(self.state.name.as_str()).say(" is released by ").mention(by);
+        Message::line(line.say(format!(". It was on hold for “{}”. Approvals work again.", cut(&hold.reason, 300))))
+    }
+
+    /// What a typed approval would do, to be confirmed with a click.
+    pub(super) fn confirmation(&self, shown: &Shown) -> Message {
+        let Some(tracked) = self.state.runs.get(&shown.run) else { return Message::plain(self.confirm_text(shown)) };
+        let ships = self.ships(tracked).unwrap_or_default();
+        let now = self.state.looked.map_or(tracked.run.updated_at, |(_, last)| last);
+        let message = Message::line(Line::plain(self.confirm_text(shown)));
+        let message = message.list(list(&ships, 12, |s| self.change_line(s, tracked, now)));
+        let label = if shown.environments.len() == 1 { "Approve it" } else { "Approve all of them" };
+        let approve = self.approve_button(label, shown, false);
+        message.buttons(vec![approve, self.button("Not now", What::Dismiss)])
+    }
+
+    pub(super) fn verdict_given(&self, verdict: &Verdict) -> Message {
+        let names: Vec<&str> = verdict.gates.iter().map(|(_, name)| self.label(name)).collect();
+        let number = self.state.runs.get(&verdict.run).map_or(0, |t| t.run.number);
+        Message::plain(match verdict.request.action {
+            Action::Reject { .. } => format!("Rejected: run {number} does not go to {}.", and(&names)),
+            Action::Approve { .. }
+            | Action::ApproveShown(_)
+            | Action::Tested { .. }
+            | Action::Ping
+            | Action::Hold { .. }
+            | Action::Release => {
+                format!("Approved: run {number} goes to {}. Its notice shows how it gets on.", and(&names))
+            }
+        })
+    }
+
+    /// GitHub did not take it, and this is what is true there now.
+    pub(super) fn verdict_too_late(&self, verdict: &Verdict, run: &Run, reviews: &[Review]) -> Message {
+        let gates = |review: &&Review| verdict.gates.iter().any(|(_, name)| review.environments.contains(name));
+        let page = Line::default().link(format!("Run {}", run.number), run.url.clone());
+        let line = match reviews.iter().rev().find(gates) {
+            Some(review) if run.attempt == verdict.attempt => {
+                let did = if review.approved { "approved" } else { "rejected" };
+                page.say(format!(" was {did} on GitHub by {} before this. Nothing was added.", review.by))
+            }
+            Some(_) | None if run.is_over() => page.say(" is over already. Nothing was approved; its notice says how it ended."),
+            Some(_) | None => page.say(" does not wait there any more, or a newer run took its place. Nothing was approved; look at the newest notice."),
+        };
+        Message::line(line)
+    }
+
+    pub(super) fn verdict_unclear(&self, verdict: &Verdict) -> Message {
+        let tracked = self.state.runs.get(&verdict.run);
+        let line = Line::plain("GitHub did not say whether it took this. Nothing is repeated blindly: look at ");
+        let line = match tracked {
+            Some(t) => line.link(format!("run {}", t.run.number), t.run.url.clone()),
+            None => line.say("the run"),
+        };
+        Message::line(line.say(" and approve again if it still waits."))
+    }
+
+    /// How many changes and people somebody would ship, in words.
+    pub(super) fn amount(&self, ships: &[Shipped]) -> String {
+        plural(ships.len(), "change")
+    }
+}

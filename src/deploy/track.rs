@@ -1,0 +1,321 @@
+//! What is remembered of a run: how far it is in each environment, and what a closer look at its jobs tells.
+//! The three outcomes of a deployment are decided here: deployed, not deployed, unknown.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::name::{EnvName, Login, Sha, SlackId};
+use super::pipeline::Pipeline;
+use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Status, Step};
+
+/// A run and what is known about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tracked {
+    /// As the last list showed it.
+    pub run: Run,
+    /// Whether a closer look is due.
+    pub due: bool,
+    /// Whether there was a closer look at all.
+    pub known: bool,
+    /// How far it is, by environment; missing means not reached.
+    pub places: BTreeMap<EnvName, Place>,
+    /// The first job that failed, in the newest attempt.
+    pub failing: Option<Failing>,
+    /// Whether any job of the newest attempt has started.
+    pub started: bool,
+    /// Where it waits.
+    pub gates: Vec<Gate>,
+    /// Answers at its gates, as GitHub tells them.
+    pub reviews: Vec<Review>,
+    /// Approvals given in Slack, by environment; an entry stands from the decision on, so that nobody decides twice.
+    pub approvals: BTreeMap<EnvName, Approval>,
+    /// Jobs whose annotations may tell why it was cancelled.
+    pub unfinished: Vec<u64>,
+    /// Why it was cancelled, where GitHub was asked.
+    pub cancelled_by: Option<CancelledBy>,
+    /// What each production environment ran before this run came to it.
+    pub bases: BTreeMap<EnvName, Sha>,
+    /// Whether it has a notice.
+    pub noticed: bool,
+    /// A digest of the notice as last rendered.
+    pub shown: Option<u64>,
+    /// Where its notice stands, once Slack said so.
+    pub address: Option<Address>,
+}
+
+/// Where a message stands in Slack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// Channel id.
+    pub channel: String,
+    /// Message id.
+    pub ts: String,
+}
+
+/// An approval given in Slack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who.
+    pub by: SlackId,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// For which attempt.
+    pub attempt: u32,
+    /// Whether GitHub took it.
+    pub taken: bool,
+    /// Whether it was a rejection.
+    pub rejected: bool,
+}
+
+/// A run at one environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Now.
+    pub state: State,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// The job's page.
+    pub url: Option<String>,
+    /// When it last deployed here, over all attempts.
+    pub deployed_at: Option<Timestamp>,
+    /// When it last left the environment unknown, over all attempts.
+    pub unknown_at: Option<Timestamp>,
+}
+
+/// How far a run is at an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Its job waits for a machine.
+    Queued,
+    /// Somebody has to approve.
+    Waiting,
+    /// Its job runs; nothing is touched yet.
+    Preparing,
+    /// Past the point of no return: what happens now happens in Elastic Beanstalk.
+    Deploying,
+    /// Done.
+    Deployed,
+    /// Nothing was touched.
+    NotDeployed(Why),
+    /// The environment was touched and nobody saw the end: Elastic Beanstalk goes on by itself (`facts/github.md` 1.5).
+    Unknown(Why),
+    /// Left out on purpose, or because something before it failed.
+    Skipped,
+}
+
+/// Why a job did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// It failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// It ran into a time limit.
+    TimedOut,
+    /// Its gate was answered with no.
+    Rejected,
+}
+
+/// What failed first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The job, as GitHub shows it.
+    pub job: String,
+    /// Its environment.
+    pub environment: Option<EnvName>,
+    /// Its failing step.
+    pub step: Option<String>,
+    /// Its page.
+    pub url: Option<String>,
+}
+
+/// Steps that change nothing in an environment. Whatever is not known to be harmless counts as touching it.
+const HARMLESS: &[&str] = &[
+    "set up",
+    "pull ",
+    "checkout",
+    "check out",
+    "run actions/",
+    "configure",
+    "login",
+    "log in",
+    "initialize",
+    "download",
+    "post ",
+    "complete",
+    "stop containers",
+];
+
+impl Tracked {
+    /// A run seen for the first time.
+    pub fn new(run: Run) -> Self {
+        Self {
+            run,
+            due: true,
+            known: false,
+            places: BTreeMap::new(),
+            failing: None,
+            started: false,
+            gates: Vec::new(),
+            reviews: Vec::new(),
+            approvals: BTreeMap::new(),
+            unfinished: Vec::new(),
+            cancelled_by: None,
+            bases: BTreeMap::new(),
+            noticed: false,
+            shown: None,
+            address: None,
+        }
+    }
+
+    /// Takes what a list or a closer look shows of the run, unless it is older than what is known (lists may be stale).
+    /// A closer look is due when anything changed, and always while the run goes on: its jobs move without it.
+    pub fn observe(&mut self, run: Run) {
+        if (run.attempt, run.updated_at) < (self.run.attempt, self.run.updated_at) {
+            return;
+        }
+        if run.attempt > self.run.attempt {
+            self.cancelled_by = None;
+            self.approvals.clear();
+        }
+        self.due |= run != self.run || !run.is_over();
+        self.run = run;
+    }
+
+    /// Takes a closer look.
+    pub fn learn(&mut self, pipeline: &Pipeline, details: Details) {
+        self.due = false;
+        self.known = true;
+        self.gates = details.gates;
+        self.reviews = details.reviews;
+        self.places = places(pipeline, self.run.attempt, &details.jobs, &self.reviews);
+        let current = || details.jobs.iter().filter(|job| job.attempt == self.run.attempt);
+        self.started = current().any(|job| matches!(job.status, Status::InProgress | Status::Completed));
+        self.unfinished =
+            current().filter(|job| job.conclusion == Some(Conclusion::Cancelled)).map(|job| job.id).collect();
+        self.failing = current()
+            .filter(|job| matches!(job.conclusion, Some(Conclusion::Failure | Conclusion::TimedOut)))
+            .min_by_key(|job| job.completed_at)
+            .map(|job| failing(pipeline, job));
+    }
+
+    /// How far it is at an environment.
+    pub fn state(&self, environment: &EnvName) -> Option<State> {
+        self.places.get(environment).map(|place| place.state)
+    }
+
+    /// The gates that nobody in Slack has answered for this attempt.
+    pub fn open_gates(&self) -> impl Iterator<Item = &Gate> {
+        self.gates.iter().filter(|gate| !self.is_answered(&gate.environment))
+    }
+
+    /// Whether somebody in Slack has answered that gate for this attempt.
+    pub fn is_answered(&self, environment: &EnvName) -> bool {
+        self.approvals.get(environment).is_some_and(|approval| approval.attempt == self.run.attempt)
+    }
+
+    /// Who approved an environment on GitHub's own page. The bot's reviews name the person in Slack; those are in `approvals`.
+    pub fn reviewed_by(&self, environment: &EnvName) -> Option<(&Login, bool)> {
+        let review = self.reviews.iter().rev().find(|review| review.environments.contains(environment))?;
+        Some((&review.by, review.approved))
+    }
+}
+
+fn failing(pipeline: &Pipeline, job: &Job) -> Failing {
+    let broken = |step: &&Step| matches!(step.conclusion, Some(Conclusion::Failure | Conclusion::TimedOut));
+    Failing {
+        job: job.name.clone(),
+        environment: pipeline.environment_of_job(&job.name).map(|e| e.name.clone()),
+        step: job.steps.iter().find(broken).map(|step| step.name.clone()),
+        url: job.url.clone(),
+    }
+}
+
+/// How far a run is, by environment, from the jobs of all its attempts.
+fn places(pipeline: &Pipeline, attempt: u32, jobs: &[Job], reviews: &[Review]) -> BTreeMap<EnvName, Place> {
+    let mut by_environment: BTreeMap<EnvName, Vec<&Job>> = BTreeMap::new();
+    for job in jobs {
+        if let Some(environment) = pipeline.environment_of_job(&job.name) {
+            by_environment.entry(environment.name.clone()).or_default().push(job);
+        }
+    }
+    let rejected = |name: &EnvName| reviews.iter().any(|review| !review.approved && review.environments.contains(name));
+    by_environment
+        .into_iter()
+        .filter_map(|(name, jobs)| {
+            let place = place(attempt, &jobs, rejected(&name))?;
+            Some((name, place))
+        })
+        .collect()
+}
+
+fn place(attempt: u32, jobs: &[&Job], rejected: bool) -> Option<Place> {
+    // A job of an older attempt still tells what it did to the environment, but not where the run is now.
+    let current = jobs.iter().filter(|job| job.attempt == attempt).max_by_key(|job| job.id);
+    let state = current.map(|job| state(job, rejected));
+    let deployed_at = jobs
+        .iter()
+        .filter(|job| job.conclusion == Some(Conclusion::Success))
+        .filter_map(|job| genuine_end(job, jobs))
+        .max();
+    let unknown_at = jobs
+        .iter()
+        .filter(|job| matches!(self::state(job, false), State::Unknown(_)))
+        .filter_map(|job| job.completed_at)
+        .max();
+    let state = state.or_else(|| unknown_at.map(|_| State::Unknown(Why::Failed)))?;
+    let since = current.and_then(|job| job.completed_at.or(job.started_at));
+    Some(Place {
+        state,
+        since: if state == State::Deployed { deployed_at } else { since },
+        url: current.and_then(|job| job.url.clone()),
+        deployed_at,
+        unknown_at,
+    })
+}
+
+/// When a green job really ended: after a re-run of failed jobs GitHub lists green ones again under new ids (`facts/github.md`
+/// 4.2), so the earliest of those that started at the same time counts.
+fn genuine_end(job: &Job, jobs: &[&Job]) -> Option<Timestamp> {
+    jobs.iter()
+        .filter(|other| other.started_at == job.started_at && other.conclusion == job.conclusion)
+        .filter_map(|j| j.completed_at)
+        .min()
+}
+
+fn state(job: &Job, rejected: bool) -> State {
+    match (job.status, job.conclusion) {
+        (Status::Completed, Some(Conclusion::Success)) => State::Deployed,
+        (Status::Completed, Some(Conclusion::Skipped)) => State::Skipped,
+        (Status::Completed, conclusion) => ended(job, conclusion, rejected),
+        (Status::Waiting, _) => State::Waiting,
+        (Status::InProgress, _) if touched(job) => State::Deploying,
+        (Status::InProgress, _) => State::Preparing,
+        (Status::Queued | Status::Pending | Status::Other, _) => State::Queued,
+    }
+}
+
+fn ended(job: &Job, conclusion: Option<Conclusion>, rejected: bool) -> State {
+    let why = match conclusion {
+        Some(Conclusion::Cancelled) => Why::Cancelled,
+        Some(Conclusion::TimedOut) => Why::TimedOut,
+        _ if rejected => Why::Rejected,
+        _ => Why::Failed,
+    };
+    if touched(job) { State::Unknown(why) } else { State::NotDeployed(why) }
+}
+
+/// Whether a step that may change the environment has begun.
+fn touched(job: &Job) -> bool {
+    job.steps.iter().any(|step| {
+        let begun = match step.status {
+            Status::InProgress => true,
+            Status::Completed => step.conclusion != Some(Conclusion::Skipped),
+            Status::Queued | Status::Pending | Status::Waiting | Status::Other => false,
+        };
+        let name = step.name.to_lowercase();
+        begun && !HARMLESS.iter().any(|harmless| name.starts_with(harmless))
+    })
+}
