@@ -14,6 +14,7 @@ use super::world::state::{SeenRequest, State};
 use super::world::{FaultKind, World};
 use crate::http::{Request, Response};
 
+mod account;
 mod call;
 mod graphql;
 mod read;

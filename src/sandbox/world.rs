@@ -10,6 +10,7 @@ use crate::clock::Clock;
 mod act;
 pub(crate) mod flow;
 pub(crate) mod history;
+mod moves;
 mod perform;
 pub(crate) mod pipeline;
 mod progress;

@@ -1,15 +1,13 @@
-//! Answers to GETs.
+//! Answers to GETs about a repository.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::HOURLY_LIMIT;
 use super::call::{Answer, Call};
-use super::shape::{Shape, extend, profile, team as team_shape, user};
-use crate::sandbox::world::MACHINE_USER;
+use super::shape::Shape;
 use crate::sandbox::world::pipeline::Workflow;
-use crate::sandbox::world::run::Run;
-use crate::sandbox::world::state::{Quota, Repo, Role, State, TEAM};
+use crate::sandbox::world::run::{Conclusion, Run};
+use crate::sandbox::world::state::{Repo, State};
 
 /// Reads one repository for one request.
 pub(crate) struct Reader<'a> {
@@ -18,69 +16,6 @@ pub(crate) struct Reader<'a> {
     repo: &'a Repo,
     shape: Shape<'a>,
     stale: bool,
-}
-
-/// `GET /user`: the token's owner.
-pub(crate) fn me(state: &State, call: &Call) -> Answer {
-    let mut me = profile(state, &call.api, MACHINE_USER);
-    if let Value::Object(me) = &mut me {
-        extend(
-            me,
-            json!({
-                "private_gists": 0, "total_private_repos": 0, "owned_private_repos": 0, "disk_usage": 0, "collaborators": 0,
-                "two_factor_authentication": true,
-            }),
-        );
-    }
-    Answer::ok(me).with("x-oauth-scopes", "repo, read:org")
-}
-
-/// `GET /users/{login}`.
-pub(crate) fn account(state: &State, call: &Call, login: &str) -> Answer {
-    match state.person(login) {
-        Some(person) => Answer::ok(profile(state, &call.api, person.login)),
-        None => Answer::not_found(),
-    }
-}
-
-/// `GET /rate_limit`.
-pub(crate) fn rate_limit(state: &State) -> Answer {
-    let Quota {
-        resets_at,
-        core,
-        graphql,
-    } = state.quota;
-    let limit = |used: u32| json!({"limit": HOURLY_LIMIT, "used": used, "remaining": HOURLY_LIMIT.saturating_sub(used), "reset": resets_at});
-    let resources = json!({"core": limit(core), "graphql": limit(graphql), "search": limit(0)});
-    Answer::ok(json!({"resources": resources, "rate": limit(core)}))
-}
-
-/// `GET /orgs/hypothesis/teams/{slug}/members` and `…/memberships/{login}`.
-pub(crate) fn team(state: &State, call: &Call, slug: &str, rest: &[&str]) -> Answer {
-    let is_member = |role: Role| role == Role::Developer;
-    match rest {
-        _ if slug != TEAM => Answer::not_found(),
-        [] => Answer::ok(team_shape(&call.api)),
-        ["members"] => {
-            let members = state.people.iter().filter(|person| is_member(person.role));
-            let members: Vec<Value> = members
-                .map(|person| user(state, &call.api, person.login))
-                .collect();
-            call.paged(&members, |part| json!(part))
-        }
-        ["memberships", login] => match state.person(login).filter(|person| is_member(person.role))
-        {
-            Some(_) => Answer::ok(json!({
-                "url": format!("{}/orgs/hypothesis/teams/{slug}/memberships/{login}", call.api),
-                "role": "member", "state": "active",
-            })),
-            None => Answer::not_found(),
-        },
-        _ => {
-            call.complain("unknown route");
-            Answer::not_found()
-        }
-    }
 }
 
 impl<'a> Reader<'a> {
@@ -291,10 +226,7 @@ impl<'a> Reader<'a> {
         let _ = self.call.query("exclude_pull_requests");
         let equal = |asked: Option<&str>, is: &str| asked.is_none_or(|asked| asked == is);
         let wanted = |run: &&Run| {
-            let conclusion = run
-                .latest()
-                .conclusion
-                .map_or("", |conclusion| conclusion.word());
+            let conclusion = run.latest().conclusion.map_or("", Conclusion::word);
             workflow.is_none_or(|workflow| run.workflow == workflow)
                 && equal(actor, &run.actor)
                 && equal(branch, &run.branch)

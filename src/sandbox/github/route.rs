@@ -4,18 +4,18 @@ use jiff::Timestamp;
 
 use super::call::{Answer, Call};
 use super::read::Reader;
-use super::{graphql, read, write};
+use super::{account, graphql, write};
 use crate::sandbox::world::state::State;
 
 /// Answers an admitted request; `stale` lists of runs are as before their last change.
 pub(crate) fn route(state: &mut State, now: Timestamp, call: &Call, stale: bool) -> Answer {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match (call.method.as_str(), segments.as_slice()) {
-        ("GET", ["user"]) => read::me(state, call),
-        ("GET", ["users", login]) => read::account(state, call, login),
-        ("GET", ["rate_limit"]) => read::rate_limit(state),
+        ("GET", ["user"]) => account::me(state, call),
+        ("GET", ["users", login]) => account::account(state, call, login),
+        ("GET", ["rate_limit"]) => account::rate_limit(state),
         ("GET", ["orgs", "hypothesis", "teams", slug, rest @ ..]) => {
-            read::team(state, call, slug, rest)
+            account::team(state, call, slug, rest)
         }
         ("POST", ["graphql"]) => graphql::answer(state, call),
         ("GET", ["repos", owner, name, rest @ ..]) => {

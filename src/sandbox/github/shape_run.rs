@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::shape::{Shape, extend, node_id, time};
 use crate::sandbox::world::pipeline::Workflow;
-use crate::sandbox::world::run::{Attempt, Job, Review, Run};
+use crate::sandbox::world::run::{Attempt, Conclusion, Job, Review, Run, Step};
 use crate::sandbox::world::servers::Environment;
 
 impl Shape<'_> {
@@ -18,7 +18,7 @@ impl Shape<'_> {
         let mut shape = json!({
             "id": id, "name": run.workflow.name(), "node_id": node_id("WFR", id), "run_number": run.number,
             "run_attempt": number, "event": run.event.word(), "status": attempt.status(),
-            "conclusion": attempt.conclusion.map(|conclusion| conclusion.word()), "display_title": run.title,
+            "conclusion": attempt.conclusion.map(Conclusion::word), "display_title": run.title,
             "path": run.workflow.path(), "workflow_id": self.workflow_id(run.workflow), "head_branch": run.branch,
             "head_sha": run.sha, "head_commit": self.repo.history.get(&run.sha).map(|commit| self.head_commit(commit)),
             "created_at": time(run.created_at), "run_started_at": time(attempt.started_at),
@@ -119,7 +119,7 @@ impl Shape<'_> {
         let at_work = job.started_at.is_some();
         let steps = job.steps(plan);
         let deploy = steps.len().saturating_sub(2);
-        let step = |(position, step): (usize, &crate::sandbox::world::run::Step)| {
+        let step = |(position, step): (usize, &Step)| {
             let begun = if position < deploy {
                 job.started_at
             } else {

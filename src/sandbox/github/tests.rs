@@ -708,3 +708,43 @@ async fn what_the_repository_holds_can_be_read() {
     assert_eq!(wire.read("/rate_limit").await["rate"]["limit"], 5_000);
     assert_eq!(wire.stop().await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn the_real_client_understands_it() {
+    let wire = Wire::start().await;
+    let run = wire.waiting();
+    let github = octocrab::Octocrab::builder()
+        .base_uri(&wire.base)
+        .unwrap()
+        .personal_token(wire.world.token())
+        .build()
+        .unwrap();
+    let runs = github
+        .workflows("hypothesis", "h")
+        .list_runs("deploy.yml")
+        .branch("main")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(runs.items[0].id.into_inner(), run);
+    let pull = github.pulls("hypothesis", "h").get(4498).await.unwrap();
+    assert_eq!(pull.merged_by.unwrap().login, "ana-gh");
+    let path = format!("/repos/hypothesis/h/actions/runs/{run}");
+    let jobs: Value = github
+        .get(format!("{path}/jobs"), Some(&json!({"per_page": 100})))
+        .await
+        .unwrap();
+    assert_eq!(jobs["total_count"], 6);
+    let cancelled = github
+        ._post(format!("{path}/cancel"), None::<&()>)
+        .await
+        .unwrap();
+    assert_eq!(cancelled.status().as_u16(), 202);
+    let again = github
+        ._post(format!("{path}/rerun"), Some(&json!({})))
+        .await
+        .unwrap();
+    assert_eq!(again.status().as_u16(), 201);
+    drop(github);
+    assert_eq!(wire.stop().await, Vec::<String>::new());
+}

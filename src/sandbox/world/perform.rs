@@ -13,6 +13,14 @@ use super::state::{Fault, Repo, State};
 
 type Done = Result<String, String>;
 
+/// A workflow to be started by hand.
+struct Order {
+    workflow: String,
+    by: String,
+    branch: String,
+    inputs: BTreeMap<String, String>,
+}
+
 impl State {
     /// Does one act; a sentence of what happened, or why it could not.
     pub fn perform(&mut self, act: Act, now: Timestamp) -> Done {
@@ -28,19 +36,15 @@ impl State {
                 body,
             } => {
                 let by = by.unwrap_or_else(|| author.clone());
-                self.merge(
-                    &repo,
-                    Proposal {
-                        author,
-                        by,
-                        title,
-                        body,
-                        kind,
-                        commits,
-                    },
-                    docs,
-                    now,
-                )
+                let proposal = Proposal {
+                    author,
+                    by,
+                    title,
+                    body,
+                    kind,
+                    commits,
+                };
+                self.merge(&repo, proposal, docs, now)
             }
             Act::Push { repo, by, title } => {
                 self.push(&repo, &by, &title, now).map(|(_, told)| told)
@@ -52,7 +56,7 @@ impl State {
                 by,
                 branch,
                 inputs,
-            } => self.dispatch_by_hand(&repo, &workflow, &by, (branch, inputs), now),
+            } => self.dispatch_by_hand(&repo, order(workflow, by, branch, inputs), now),
             Act::StartJob { repo, run, job } => self
                 .repo_mut(&repo)?
                 .start_job(run, &job, now)
@@ -70,68 +74,31 @@ impl State {
                 let finished = self.repo_mut(&repo)?.finish_job(run, &job, outcome, now);
                 finished.map(|()| format!("{job} has ended: {}.", outcome_word(outcome)))
             }
-            Act::CancelRun { repo, run, by } => {
-                self.writer(&by)?;
-                let reason = format!("The run was canceled by @{by}.");
-                self.repo_mut(&repo)?
-                    .cancel_run(run, &reason, now)
-                    .map(|()| reason)
-            }
+            Act::CancelRun { repo, run, by } => self.cancel_by_hand(&repo, run, &by, now),
             Act::Approve {
                 repo,
                 run,
                 environments,
                 by,
                 comment,
-            } => self.review_by_hand(
-                &repo,
-                run,
-                Review {
-                    approved: true,
-                    by,
-                    comment,
-                    environments,
-                },
-                now,
-            ),
+            } => self.review_by_hand(&repo, run, review(true, by, comment, environments), now),
             Act::Reject {
                 repo,
                 run,
                 environments,
                 by,
                 comment,
-            } => self.review_by_hand(
-                &repo,
-                run,
-                Review {
-                    approved: false,
-                    by,
-                    comment,
-                    environments,
-                },
-                now,
-            ),
+            } => self.review_by_hand(&repo, run, review(false, by, comment, environments), now),
             Act::Rerun {
                 repo,
                 run,
                 failed_only,
                 by,
-            } => {
-                self.writer(&by)?;
-                let started = self.repo_mut(&repo)?.rerun(run, failed_only, &by, now)?;
-                Ok(format!(
-                    "{by} started {} again{}.",
-                    started.label,
-                    instead_of(&started)
-                ))
-            }
+            } => self.rerun_by_hand(&repo, (run, failed_only), &by, now),
             Act::Auto { on } => Ok(self.set_auto(on, now)),
             Act::Pass { seconds } => Ok(format!("{seconds} s have passed.")),
             Act::Fault { kind, times, only } => Ok(self.order_fault(kind, times, only)),
-            Act::ClearFaults => {
-                self.faults.clear();
-                Ok("GitHub behaves again.".to_owned())
-            }
+            Act::ClearFaults => Ok(self.clear_faults()),
         }
     }
 
@@ -194,27 +161,25 @@ impl State {
         ))
     }
 
-    fn dispatch_by_hand(
-        &mut self,
-        repo: &str,
-        file: &str,
-        by: &str,
-        what: (String, BTreeMap<String, String>),
-        now: Timestamp,
-    ) -> Done {
-        let (branch, inputs) = what;
-        self.writer(by)?;
+    fn dispatch_by_hand(&mut self, repo: &str, order: Order, now: Timestamp) -> Done {
+        let Order {
+            workflow: file,
+            by,
+            branch,
+            inputs,
+        } = order;
+        self.writer(&by)?;
         let found = self.repo_mut(repo)?;
         let workflow = found
             .pipeline
-            .workflow(file)
+            .workflow(&file)
             .ok_or_else(|| format!("{repo} has no workflow {file}."))?;
         found.check_inputs(workflow, &inputs)?;
         if !found.history.branches.contains_key(&branch) {
-            found.history.branch_off(&branch, by, now);
+            found.history.branch_off(&branch, &by, now);
         }
         let new = found
-            .new_dispatch(workflow, &branch, by, inputs)
+            .new_dispatch(workflow, &branch, &by, inputs)
             .ok_or("That branch has no commit.")?;
         let started = found.start_run(new, now);
         Ok(format!(
@@ -236,6 +201,29 @@ impl State {
         };
         let told = format!("{by} {word} {}.", review.environments.join(", "));
         self.repo_mut(repo)?.review(run, review, now).map(|()| told)
+    }
+
+    fn cancel_by_hand(&mut self, repo: &str, run: u64, by: &str, now: Timestamp) -> Done {
+        self.writer(by)?;
+        let reason = format!("The run was canceled by @{by}.");
+        self.repo_mut(repo)?.cancel_run(run, &reason, now)?;
+        Ok(reason)
+    }
+
+    fn rerun_by_hand(&mut self, repo: &str, what: (u64, bool), by: &str, now: Timestamp) -> Done {
+        let (run, failed_only) = what;
+        self.writer(by)?;
+        let started = self.repo_mut(repo)?.rerun(run, failed_only, by, now)?;
+        Ok(format!(
+            "{by} started {} again{}.",
+            started.label,
+            instead_of(&started)
+        ))
+    }
+
+    fn clear_faults(&mut self) -> String {
+        self.faults.clear();
+        "GitHub behaves again.".to_owned()
     }
 
     fn set_auto(&mut self, on: bool, now: Timestamp) -> String {
@@ -350,6 +338,24 @@ impl Repo {
             inputs: BTreeMap::new(),
         };
         self.start_run(new, now)
+    }
+}
+
+fn order(workflow: String, by: String, branch: String, inputs: BTreeMap<String, String>) -> Order {
+    Order {
+        workflow,
+        by,
+        branch,
+        inputs,
+    }
+}
+
+fn review(approved: bool, by: String, comment: String, environments: Vec<String>) -> Review {
+    Review {
+        approved,
+        by,
+        comment,
+        environments,
     }
 }
 

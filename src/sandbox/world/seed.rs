@@ -299,6 +299,7 @@ fn repo(nth: u64, shape: Shape, now: Timestamp) -> Repo {
     };
     repo.environments = environments(&repo);
     yesterday(&mut repo, now - SignedDuration::from_hours(24));
+    repo.runs_before.clone_from(&repo.runs);
     repo
 }
 

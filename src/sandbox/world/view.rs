@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::run::{Job, Run};
+use super::run::{Conclusion, Job, Run};
 use super::servers::Environment;
 use super::state::{Repo, Role, State};
 
@@ -54,7 +54,7 @@ impl Repo {
             "sha": run.sha,
             "attempt": run.attempts.len(),
             "status": attempt.status(),
-            "conclusion": attempt.conclusion.map(|conclusion| conclusion.word()),
+            "conclusion": attempt.conclusion.map(Conclusion::word),
             "actor": run.actor,
             "jobs": listed.map(|job| self.job_view(job)).collect::<Vec<_>>(),
             "waiting": self.waiting_environments(run).iter().map(|environment| environment.name).collect::<Vec<_>>(),
