@@ -8,6 +8,7 @@ use super::act::Outcome;
 use super::moves::Ending;
 use super::pipeline::Workflow;
 use super::run::{Attempt, Conclusion, Event, Job, Phase, Review, Run};
+use super::servers::Environment;
 use super::state::Repo;
 
 /// A run about to start.
@@ -228,8 +229,8 @@ impl Repo {
         })
     }
 
-    /// The environments of a run that wait for a reviewer, as position in `environments` and the job's creation.
-    pub fn waiting_environments(&self, run: &Run) -> Vec<&super::servers::Environment> {
+    /// The environments of a run that wait for a reviewer.
+    pub fn waiting_environments(&self, run: &Run) -> Vec<&Environment> {
         let waiting = run
             .latest()
             .jobs
