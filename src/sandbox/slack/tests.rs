@@ -717,3 +717,59 @@ async fn look_ups() {
     assert_eq!(slack.workspace.dms("UANA")[0].text, "psst");
     assert_eq!(slack.complaints(), "");
 }
+
+/// An independent reader of the wire: slack-morphism's models, which were made from Slack's own documentation.
+#[tokio::test]
+async fn slack_morphism_reads_what_is_sent() {
+    use serde_json::from_value;
+    use slack_morphism::prelude as sm;
+    let slack = Slack::start().await;
+    let mut socket = slack.socket().await;
+    let asked = slack.command("reject h");
+    let envelope = socket.hear().await;
+    from_value::<sm::SlackCommandEvent>(envelope["payload"].clone()).unwrap();
+    socket.ack(&envelope, None).await;
+    asked.await.unwrap().unwrap();
+
+    let open = json!({"trigger_id": envelope["payload"]["trigger_id"], "view": form()});
+    let (_, answer) = slack.call("views.open", &open).await;
+    from_value::<sm::SlackApiViewsOpenResponse>(answer.clone()).unwrap();
+    let id = answer["view"]["id"].as_str().unwrap().to_owned();
+    let values = Values::from([(
+        "why".to_owned(),
+        [("v".to_owned(), Input::Text("x".to_owned()))].into(),
+    )]);
+    let workspace = slack.workspace.clone();
+    let submitted = tokio::spawn(async move { workspace.submit("UANA", &id, values).await });
+    let envelope = socket.hear().await;
+    from_value::<sm::SlackInteractionEvent>(envelope["payload"].clone()).unwrap();
+    socket.ack(&envelope, None).await;
+    submitted.await.unwrap().unwrap();
+
+    let metadata = json!({"event_type": "deploy", "event_payload": {"id": "7"}});
+    let body = json!({"channel": "CDEPLOYS", "text": "x", "blocks": actions("a", "1"), "metadata": metadata,
+        "unfurl_links": false, "unfurl_media": false});
+    let (_, answer) = slack.call("chat.postMessage", &body).await;
+    from_value::<sm::SlackApiChatPostMessageResponse>(answer).unwrap();
+    let at = slack.workspace.messages("deploys")[0].at();
+    let clicked = slack.click(at, "a");
+    let envelope = socket.hear().await;
+    let event = from_value::<sm::SlackInteractionEvent>(envelope["payload"].clone()).unwrap();
+    assert!(matches!(event, sm::SlackInteractionEvent::BlockActions(_)));
+    socket.ack(&envelope, None).await;
+    clicked.await.unwrap().unwrap();
+
+    let history = slack
+        .get("conversations.history?channel=CDEPLOYS&include_all_metadata=true")
+        .await;
+    from_value::<sm::SlackApiConversationsHistoryResponse>(history).unwrap();
+    for user in ["UANA", "UGUEST", "USTRANGER", "UGONE", "UROBOT"] {
+        let answer = slack.get(&format!("users.info?user={user}")).await;
+        from_value::<sm::SlackApiUsersInfoResponse>(answer).unwrap();
+    }
+    let channel = slack.get("conversations.info?channel=CDEPLOYS").await;
+    from_value::<sm::SlackApiConversationsInfoResponse>(channel).unwrap();
+    // Not usergroups.list: the model wants a number in `user_count`, Slack sends a string or nothing.
+    from_value::<sm::SlackApiAuthTestResponse>(slack.get("auth.test").await).unwrap();
+    assert_eq!(slack.complaints(), "");
+}
