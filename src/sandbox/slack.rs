@@ -102,7 +102,7 @@ pub struct Call {
     pub method: String,
     /// Its arguments.
     pub body: Value,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the answer; 504 where the call hung.
     pub status: u16,
     /// The answer's body; null where a fault ate it.
     pub answer: Value,

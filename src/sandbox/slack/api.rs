@@ -41,43 +41,17 @@ pub(super) async fn method(
         return respond(400, "text/plain", "bad body");
     };
     let body = body.to_bytes();
-    let trouble = workspace.with(|state| state.faults.meet(name));
-    let reply = match &trouble {
-        Some(Trouble::Hang) => {
-            hang(shutdown).await;
-            return respond(504, "text/plain", "");
-        }
-        Some(Trouble::RateLimited { retry_after }) => Reply::rate_limited(*retry_after),
-        Some(Trouble::Broken) => Reply {
-            status: 500,
-            body: Value::Null,
-            retry_after: None,
-        },
-        Some(Trouble::Error(error)) => Reply::ok(json!({"ok": false, "error": error})),
-        Some(Trouble::BrokenAfter) | None => workspace.with(|state| state.call(name, &head, &body)),
-    };
-    workspace.with(|state| {
-        state.remember(Call {
-            method: name.to_owned(),
-            body: arguments(&head, &body).map_or(Value::Null, |args| Value::Object(args.0)),
-            status: reply.status,
-            answer: reply.body.clone(),
-        });
-    });
-    if trouble == Some(Trouble::BrokenAfter) || reply.status == 500 {
-        return respond(
-            500,
+    let said = arguments(&head, &body).map_or(Value::Null, |args| Value::Object(args.0));
+    let answer = || workspace.with(|state| state.call(name, &head, &body));
+    let reply = troubled(workspace, (name, said), shutdown, answer).await;
+    match &reply.body {
+        Value::Null => reply.send(respond(
+            reply.status,
             "text/html",
-            "<html><body>upstream connect error</body></html>",
-        );
+            "<html>upstream connect error</html>",
+        )),
+        body => reply.send(respond_json(reply.status, body)),
     }
-    let mut response = respond_json(reply.status, &reply.body);
-    if let Some(seconds) = reply.retry_after {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
 }
 
 /// Answers a POST to a `response_url`.
@@ -93,49 +67,60 @@ pub(super) async fn response_url(
         return respond(400, "text/plain", "bad body");
     };
     let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
-    let trouble = workspace.with(|state| state.faults.meet("response_url"));
-    let (status, text) = match &trouble {
-        Some(Trouble::Hang) => {
-            hang(shutdown).await;
-            (504, String::new())
-        }
-        Some(Trouble::RateLimited { .. }) => (429, "rate_limited".to_owned()),
-        Some(Trouble::Broken) => (500, String::new()),
-        Some(Trouble::Error(error)) => (404, error.clone()),
-        Some(Trouble::BrokenAfter) | None => workspace.with(|state| {
+    let answer = || {
+        workspace.with(|state| {
             if !is_json {
                 state.complain("a response_url takes a POST with JSON");
-                return (400, "invalid_payload".to_owned());
+                return Reply::new(400, json!("invalid_payload"));
             }
-            answers::by_link(state, &path, &body)
-        }),
+            let (status, text) = answers::by_link(state, &path, &body);
+            Reply::new(status, json!(text))
+        })
     };
-    let status = if trouble == Some(Trouble::BrokenAfter) {
-        500
-    } else {
-        status
-    };
-    let call = Call {
-        method: "response_url".to_owned(),
-        body,
-        status,
-        answer: json!(text),
-    };
-    workspace.with(|state| state.remember(call));
-    respond(status, "text/plain", text)
+    let reply = troubled(workspace, ("response_url", body.clone()), shutdown, answer).await;
+    let text = reply.body.as_str().unwrap_or_default().to_owned();
+    reply.send(respond(reply.status, "text/plain", text))
 }
 
-async fn hang(shutdown: CancellationToken) {
-    tokio::select! {
-        () = tokio::time::sleep(HANG) => {}
-        () = shutdown.cancelled() => {}
+/// Answers a call unless a fault is in the way, and remembers both.
+async fn troubled(
+    workspace: &Workspace,
+    (method, body): (&str, Value),
+    shutdown: CancellationToken,
+    answer: impl FnOnce() -> Reply,
+) -> Reply {
+    let trouble = workspace.with(|state| state.faults.meet(method));
+    let reply = match &trouble {
+        None => answer(),
+        Some(Trouble::RateLimited { retry_after }) => Reply::rate_limited(*retry_after),
+        Some(Trouble::Error(error)) => Reply::new(200, json!({"ok": false, "error": error})),
+        Some(Trouble::Broken) => Reply::new(500, Value::Null),
+        Some(Trouble::BrokenAfter) => {
+            answer();
+            Reply::new(500, Value::Null)
+        }
+        Some(Trouble::Hang) => Reply::new(504, Value::Null),
+    };
+    let call = Call {
+        method: method.to_owned(),
+        body,
+        status: reply.status,
+        answer: reply.body.clone(),
+    };
+    workspace.with(|state| state.remember(call));
+    if trouble == Some(Trouble::Hang) {
+        tokio::select! {
+            () = tokio::time::sleep(HANG) => {}
+            () = shutdown.cancelled() => {}
+        }
     }
+    reply
 }
 
 impl Reply {
-    fn ok(body: Value) -> Reply {
+    fn new(status: u16, body: Value) -> Reply {
         Reply {
-            status: 200,
+            status,
             body,
             retry_after: None,
         }
@@ -143,10 +128,18 @@ impl Reply {
 
     fn rate_limited(seconds: u64) -> Reply {
         Reply {
-            status: 429,
-            body: json!({"ok": false, "error": "ratelimited"}),
             retry_after: Some(seconds),
+            ..Reply::new(429, json!({"ok": false, "error": "ratelimited"}))
         }
+    }
+
+    fn send(&self, mut response: Response) -> Response {
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
@@ -162,7 +155,7 @@ impl State {
         match outcome {
             Ok(mut answer) => {
                 answer["ok"] = json!(true);
-                Reply::ok(answer)
+                Reply::new(200, answer)
             }
             Err(refused) => {
                 if let Some(blame) = &refused.blame {
@@ -170,7 +163,7 @@ impl State {
                 }
                 match refused.retry_after {
                     Some(seconds) => Reply::rate_limited(seconds),
-                    None => Reply::ok(refused.json()),
+                    None => Reply::new(200, refused.json()),
                 }
             }
         }
@@ -185,7 +178,7 @@ impl State {
         token_fits(method, head)?;
         let is_json = content_type(&head.headers) == "application/json";
         match method.takes {
-            Takes::Query if is_json && head.method == Verb::POST => {
+            Takes::Query if is_json && body.len() > "{}".len() => {
                 return Err(Refused::blame(
                     "invalid_arguments",
                     "this method does not take JSON",
@@ -200,24 +193,7 @@ impl State {
             Takes::Query | Takes::Json | Takes::Either => {}
         }
         let args = arguments(head, body)?;
-        if let Some(unknown) = args.0.keys().find(|key| {
-            !method.required.contains(&key.as_str()) && !method.optional.contains(&key.as_str())
-        }) {
-            return Err(Refused::blame(
-                "invalid_arguments",
-                format!("no such argument: {unknown}"),
-            ));
-        }
-        if let Some(missing) = method
-            .required
-            .iter()
-            .find(|key| args.0.get(**key).is_none_or(Value::is_null))
-        {
-            return Err(Refused::blame(
-                "invalid_arguments",
-                format!("missing required field: {missing}"),
-            ));
-        }
+        names_fit(method, &args)?;
         (method.run)(self, &args)
     }
 }
@@ -244,6 +220,23 @@ fn token_fits(method: &Method, head: &hyper::http::request::Parts) -> Result<(),
         )),
         None => Err(Refused::blame("not_authed", "no token")),
     }
+}
+
+fn names_fit(method: &Method, args: &Args) -> Result<(), Refused> {
+    let known = |key: &str| method.required.contains(&key) || method.optional.contains(&key);
+    if let Some(unknown) = args.0.keys().find(|key| !known(key)) {
+        return Err(Refused::blame(
+            "invalid_arguments",
+            format!("no such argument: {unknown}"),
+        ));
+    }
+    if let Some(missing) = method.required.iter().find(|key| !args.has(key)) {
+        return Err(Refused::blame(
+            "invalid_arguments",
+            format!("missing required field: {missing}"),
+        ));
+    }
+    Ok(())
 }
 
 fn content_type(headers: &hyper::HeaderMap) -> &str {

@@ -18,6 +18,14 @@ enum NotTaken {
     Timeout,
 }
 
+/// What a person clicks in.
+struct Shown {
+    /// None for a modal.
+    channel: Option<String>,
+    now: Vec<Value>,
+    older: Vec<Vec<Value>>,
+}
+
 impl Workspace {
     /// Runs `/deploy text` as `user` in `channel` (id or name; a direct message by the person's own id).
     /// Returns when it was acknowledged, after 3 s at most; `Err` is what the person reads then.
@@ -242,39 +250,9 @@ impl State {
     ) -> Result<(Value, Option<String>), String> {
         let mut payload = self.interaction("block_actions", user)?;
         payload["trigger_id"] = json!(self.trigger(user));
-        let (channel, now, older) = match at {
-            MessageRef::Message { channel, ts } => {
-                let message = self
-                    .message(channel, ts)
-                    .ok_or("there is no such message")?
-                    .clone();
-                payload["message"] = message.json(true);
-                payload["container"] = json!({"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": false});
-                if let Some(thread) = &message.thread_ts {
-                    payload["container"]["thread_ts"] = json!(thread);
-                }
-                (Some(channel.clone()), message.blocks, message.older)
-            }
-            MessageRef::Ephemeral { ts } => {
-                let found = self
-                    .ephemerals
-                    .iter()
-                    .find(|one| one.ts == *ts && one.user == user);
-                let ephemeral = found.ok_or("there is no such message")?.clone();
-                payload["container"] = json!({
-                    "type": "message", "message_ts": ts, "channel_id": ephemeral.channel, "is_ephemeral": true,
-                });
-                (Some(ephemeral.channel), ephemeral.blocks, ephemeral.older)
-            }
-            MessageRef::View { id } => {
-                let view = self.open_view(user, id)?;
-                payload["container"] = json!({"type": "view", "view_id": id});
-                payload["view"] = view.json(&forms::initial(&view));
-                (None, view.blocks().to_vec(), view.older)
-            }
-        };
-        payload["actions"] = json!([self.action(&now, &older, action_id, value)?]);
-        if let Some(id) = &channel {
+        let shown = self.shown(user, at, &mut payload)?;
+        payload["actions"] = json!([self.action(&shown, action_id, value)?]);
+        if let Some(id) = &shown.channel {
             let name = self.channel(id).map(|channel| {
                 if channel.is_dm() {
                     "directmessage".to_owned()
@@ -287,25 +265,79 @@ impl State {
             let path = self.link("actions", user, id, Some(at.clone()));
             payload["response_url"] = json!(self.address(&path));
         }
-        Ok((payload, channel))
+        Ok((payload, shown.channel))
+    }
+
+    /// What the person has before their eyes; its description goes into the payload.
+    fn shown(&mut self, user: &str, at: &MessageRef, payload: &mut Value) -> Result<Shown, String> {
+        match at {
+            MessageRef::Message { channel, ts } => {
+                let message = self
+                    .message(channel, ts)
+                    .ok_or("there is no such message")?
+                    .clone();
+                payload["message"] = message.json(true);
+                payload["container"] = json!({
+                    "type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": false,
+                });
+                if let Some(thread) = &message.thread_ts {
+                    payload["container"]["thread_ts"] = json!(thread);
+                }
+                Ok(Shown {
+                    channel: Some(message.channel),
+                    now: message.blocks,
+                    older: message.older,
+                })
+            }
+            MessageRef::Ephemeral { ts } => {
+                let mut seen = self.ephemerals.iter().filter(|one| one.user == user);
+                let found = seen
+                    .find(|one| one.ts == *ts)
+                    .ok_or("there is no such message")?
+                    .clone();
+                payload["container"] = json!({
+                    "type": "message", "message_ts": ts, "channel_id": found.channel, "is_ephemeral": true,
+                });
+                Ok(Shown {
+                    channel: Some(found.channel),
+                    now: found.blocks,
+                    older: found.older,
+                })
+            }
+            MessageRef::View { id } => {
+                let view = self.open_view(user, id)?;
+                payload["container"] = json!({"type": "view", "view_id": id});
+                payload["view"] = view.json(&forms::initial(&view));
+                Ok(Shown {
+                    channel: None,
+                    now: view.blocks().to_vec(),
+                    older: view.older,
+                })
+            }
+        }
     }
 
     /// What was clicked, looked for in what is shown now; in what was shown before only if its value is known.
     fn action(
         &mut self,
-        now: &[Value],
-        older: &[Vec<Value>],
+        shown: &Shown,
         action_id: &str,
         value: Option<&str>,
     ) -> Result<Value, String> {
-        let then = if value.is_some() { older } else { &[] };
-        let shown = std::iter::once(now).chain(then.iter().rev().map(Vec::as_slice));
-        let found = shown.flat_map(clickable).find_map(|(block_id, element)| {
-            let action = (element["action_id"] == action_id)
-                .then(|| forms::action(element, value))
-                .flatten();
-            action.map(|action| (block_id, action))
-        });
+        let older = if value.is_some() {
+            shown.older.as_slice()
+        } else {
+            &[]
+        };
+        let shown = std::iter::once(&shown.now).chain(older.iter().rev());
+        let found = shown
+            .flat_map(|blocks| clickable(blocks))
+            .find_map(|(block_id, element)| {
+                let action = (element["action_id"] == action_id)
+                    .then(|| forms::action(element, value))
+                    .flatten();
+                action.map(|action| (block_id, action))
+            });
         let (block_id, mut action) =
             found.ok_or_else(|| format!("there is no button {action_id:?} here"))?;
         action["block_id"] = json!(block_id);

@@ -2,6 +2,8 @@
 //!
 //! Only the stable blocks are known here; a block that some workspaces refuse is refused by all of the sandbox.
 
+mod elements;
+
 use serde_json::{Map, Value};
 
 /// Where blocks are shown.
@@ -64,22 +66,17 @@ pub(super) fn judge_modal(view: &Value) -> Vec<Issue> {
     if view["type"] != "modal" {
         judge.issue("/type", "the sandbox knows modals only");
     }
-    judge.plain("/title", view.get("title"), 24, true);
+    judge.plain("", view, "title", 1..=24);
     let has_input = view["blocks"]
         .as_array()
         .into_iter()
         .flatten()
         .any(|block| block["type"] == "input");
-    judge.plain("/submit", view.get("submit"), 24, has_input);
-    judge.plain("/close", view.get("close"), 24, false);
-    judge.string(
-        "/private_metadata",
-        view.get("private_metadata"),
-        3000,
-        false,
-    );
-    judge.string("/callback_id", view.get("callback_id"), 255, false);
-    judge.string("/external_id", view.get("external_id"), 255, false);
+    judge.plain("", view, "submit", usize::from(has_input)..=24);
+    judge.plain("", view, "close", 0..=24);
+    judge.string("", view, "private_metadata", 0..=3000);
+    judge.string("", view, "callback_id", 0..=255);
+    judge.string("", view, "external_id", 0..=255);
     if view.to_string().len() > 250_000 {
         judge.issue("", "the view is larger than 250 kB");
     }
@@ -105,6 +102,9 @@ const MODAL: &[&str] = &[
 struct Judge {
     issues: Vec<Issue>,
 }
+
+/// How many characters a text may have.
+type Length = std::ops::RangeInclusive<usize>;
 
 /// How a text object may be typed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,16 +141,16 @@ impl Judge {
         let Some(_) = self.object(at, block, &keys) else {
             return;
         };
-        self.string(&format!("{at}/block_id"), block.get("block_id"), 255, false);
+        self.string(at, block, "block_id", 0..=255);
         match kind.as_str() {
             "section" => self.section(at, block),
-            "header" => self.plain(&format!("{at}/text"), block.get("text"), 150, true),
+            "header" => self.plain(at, block, "text", 1..=150),
             "image" => self.image(at, block),
             "context" => self.context(at, block),
             "actions" => self.actions(at, block),
             "input" => self.input(at, block),
             "rich_text" => self.rich_text(at, block),
-            "markdown" => self.string(&format!("{at}/text"), block.get("text"), 12_000, true),
+            "markdown" => self.string(at, block, "text", 1..=12_000),
             "table" => self.table(at, block),
             _ => {}
         }
@@ -159,15 +159,15 @@ impl Judge {
     fn section(&mut self, at: &str, block: &Value) {
         let fields = block.get("fields");
         self.text(
-            &format!("{at}/text"),
-            block.get("text"),
+            at,
+            block,
+            "text",
             Kind::Any,
-            3000,
-            fields.is_none(),
+            usize::from(fields.is_none())..=3000,
         );
         if let Some(fields) = fields {
             for (at, field) in self.list(&format!("{at}/fields"), Some(fields), 1, 10) {
-                self.text(&at, Some(field), Kind::Any, 2000, true);
+                self.text_object(&at, field, Kind::Any, 2000);
             }
         }
         if let Some(accessory) = block.get("accessory") {
@@ -181,14 +181,9 @@ impl Judge {
     }
 
     fn image(&mut self, at: &str, image: &Value) {
-        self.string(
-            &format!("{at}/image_url"),
-            image.get("image_url"),
-            3000,
-            true,
-        );
-        self.string(&format!("{at}/alt_text"), image.get("alt_text"), 2000, true);
-        self.plain(&format!("{at}/title"), image.get("title"), 2000, false);
+        self.string(at, image, "image_url", 1..=3000);
+        self.string(at, image, "alt_text", 1..=2000);
+        self.plain(at, image, "title", 0..=2000);
     }
 
     fn context(&mut self, at: &str, block: &Value) {
@@ -196,7 +191,7 @@ impl Judge {
             if element["type"] == "image" {
                 self.image(&at, element);
             } else {
-                self.text(&at, Some(element), Kind::Any, 3000, true);
+                self.text_object(&at, element, Kind::Any, 3000);
             }
         }
     }
@@ -210,8 +205,8 @@ impl Judge {
     }
 
     fn input(&mut self, at: &str, block: &Value) {
-        self.plain(&format!("{at}/label"), block.get("label"), 2000, true);
-        self.plain(&format!("{at}/hint"), block.get("hint"), 2000, false);
+        self.plain(at, block, "label", 1..=2000);
+        self.plain(at, block, "hint", 0..=2000);
         let element = block.get("element").cloned().unwrap_or(Value::Null);
         if element["type"] == "button" || element["type"] == "overflow" {
             self.issue(at, "a button is not an input");
@@ -223,9 +218,7 @@ impl Judge {
         for (at, row) in self.list(&format!("{at}/rows"), block.get("rows"), 1, 100) {
             for (at, cell) in self.list(&at, Some(row), 1, 20) {
                 match cell["type"].as_str() {
-                    Some("raw_text") => {
-                        self.string(&format!("{at}/text"), cell.get("text"), 3000, true)
-                    }
+                    Some("raw_text") => self.string(&at, cell, "text", 1..=3000),
                     Some("rich_text") => self.rich_text(&at, cell),
                     Some(_) | None => self.issue(&at, "a cell is raw_text or rich_text"),
                 }
@@ -233,245 +226,49 @@ impl Judge {
         }
     }
 
-    /// Anything that a person can press, choose or fill in.
-    fn element(&mut self, at: &str, element: &Value) {
-        let kind = element["type"]
-            .as_str()
-            .unwrap_or("without a type")
-            .to_owned();
-        let keys: &[&str] = match kind.as_str() {
-            "button" => &[
-                "text",
-                "value",
-                "url",
-                "style",
-                "confirm",
-                "accessibility_label",
-            ],
-            "overflow" => &["options", "confirm"],
-            "static_select" => &[
-                "options",
-                "initial_option",
-                "placeholder",
-                "confirm",
-                "focus_on_load",
-            ],
-            "multi_static_select" => &[
-                "options",
-                "initial_options",
-                "placeholder",
-                "confirm",
-                "max_selected_items",
-                "focus_on_load",
-            ],
-            "users_select" => &["initial_user", "placeholder", "confirm", "focus_on_load"],
-            "checkboxes" => &["options", "initial_options", "confirm", "focus_on_load"],
-            "radio_buttons" => &["options", "initial_option", "confirm", "focus_on_load"],
-            "plain_text_input" => PLAIN_TEXT_INPUT,
-            _ => return self.issue(&format!("{at}/type"), format!("unsupported type: {kind}")),
-        };
-        let keys = [&["type", "action_id"], keys].concat();
-        let Some(_) = self.object(at, element, &keys) else {
-            return;
-        };
-        self.string(
-            &format!("{at}/action_id"),
-            element.get("action_id"),
-            255,
-            true,
-        );
-        self.plain(
-            &format!("{at}/placeholder"),
-            element.get("placeholder"),
-            150,
-            false,
-        );
-        if let Some(confirm) = element.get("confirm") {
-            self.confirm(&format!("{at}/confirm"), confirm);
-        }
-        match kind.as_str() {
-            "button" => self.button(at, element),
-            "overflow" => self.options(at, element, 5),
-            "checkboxes" | "radio_buttons" => self.options(at, element, 10),
-            "static_select" | "multi_static_select" => self.options(at, element, 100),
-            "plain_text_input" => self.string(
-                &format!("{at}/initial_value"),
-                element.get("initial_value"),
-                3000,
-                false,
-            ),
-            _ => {}
+    fn plain(&mut self, at: &str, owner: &Value, key: &str, length: Length) {
+        self.text(at, owner, key, Kind::Plain, length);
+    }
+
+    /// The text object that `owner` has under `key`; needed if `length` begins with 1.
+    fn text(&mut self, at: &str, owner: &Value, key: &str, kind: Kind, length: Length) {
+        let at = format!("{at}/{key}");
+        match owner.get(key).filter(|text| !text.is_null()) {
+            Some(text) => self.text_object(&at, text, kind, *length.end()),
+            None if *length.start() > 0 => self.issue(&at, "a text is missing"),
+            None => {}
         }
     }
 
-    fn button(&mut self, at: &str, button: &Value) {
-        self.plain(&format!("{at}/text"), button.get("text"), 75, true);
-        self.string(&format!("{at}/value"), button.get("value"), 2000, false);
-        self.string(&format!("{at}/url"), button.get("url"), 3000, false);
-        self.string(
-            &format!("{at}/accessibility_label"),
-            button.get("accessibility_label"),
-            75,
-            false,
-        );
-        self.style(at, button);
-    }
-
-    fn style(&mut self, at: &str, value: &Value) {
-        if let Some(style) = value
-            .get("style")
-            .filter(|style| !["primary", "danger"].map(Value::from).contains(style))
-        {
-            self.issue(
-                &format!("{at}/style"),
-                format!("unsupported style: {style}"),
-            );
-        }
-    }
-
-    fn confirm(&mut self, at: &str, confirm: &Value) {
-        let Some(_) = self.object(at, confirm, &["title", "text", "confirm", "deny", "style"])
-        else {
-            return;
-        };
-        self.plain(&format!("{at}/title"), confirm.get("title"), 100, true);
-        self.text(
-            &format!("{at}/text"),
-            confirm.get("text"),
-            Kind::Any,
-            300,
-            true,
-        );
-        self.plain(&format!("{at}/confirm"), confirm.get("confirm"), 30, true);
-        self.plain(&format!("{at}/deny"), confirm.get("deny"), 30, true);
-        self.style(at, confirm);
-    }
-
-    fn options(&mut self, at: &str, element: &Value, max: usize) {
-        let mut values = Vec::new();
-        let kind = match element["type"].as_str() {
-            Some("checkboxes" | "radio_buttons") => Kind::Any,
-            Some(_) | None => Kind::Plain,
-        };
-        for (at, option) in self.list(&format!("{at}/options"), element.get("options"), 1, max) {
-            let Some(_) = self.object(&at, option, &["text", "value", "description", "url"]) else {
-                continue;
-            };
-            self.text(&format!("{at}/text"), option.get("text"), kind, 75, true);
-            self.text(
-                &format!("{at}/description"),
-                option.get("description"),
-                kind,
-                75,
-                false,
-            );
-            self.string(&format!("{at}/value"), option.get("value"), 150, true);
-            self.unique(&at, option, "value", &mut values);
-        }
-        let initial = element
-            .get("initial_options")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        let known = element["options"].as_array().map_or(&[][..], Vec::as_slice);
-        if initial
-            .chain(element.get("initial_option"))
-            .any(|option| !known.contains(option))
-        {
-            self.issue(at, "an initial option is not one of the options");
-        }
-    }
-
-    fn rich_text(&mut self, at: &str, block: &Value) {
-        for (at, part) in self.list(
-            &format!("{at}/elements"),
-            block.get("elements"),
-            1,
-            usize::MAX,
-        ) {
-            match part["type"].as_str() {
-                Some("rich_text_list") => {
-                    for (at, line) in self.list(
-                        &format!("{at}/elements"),
-                        part.get("elements"),
-                        1,
-                        usize::MAX,
-                    ) {
-                        self.rich_line(&at, line);
-                    }
-                }
-                Some("rich_text_section" | "rich_text_preformatted" | "rich_text_quote") => {
-                    self.rich_line(&at, part)
-                }
-                Some(_) | None => self.issue(&format!("{at}/type"), "unsupported rich text"),
-            }
-        }
-    }
-
-    fn rich_line(&mut self, at: &str, line: &Value) {
-        for (at, element) in self.list(
-            &format!("{at}/elements"),
-            line.get("elements"),
-            0,
-            usize::MAX,
-        ) {
-            let needed = match element["type"].as_str() {
-                Some("text") => "text",
-                Some("link") => "url",
-                Some("user") => "user_id",
-                Some("usergroup") => "usergroup_id",
-                Some("channel") => "channel_id",
-                Some("emoji") => "name",
-                Some("broadcast") => "range",
-                Some("date") => "format",
-                Some(_) | None => {
-                    self.issue(&format!("{at}/type"), "unsupported rich text element");
-                    continue;
-                }
-            };
-            self.string(&format!("{at}/{needed}"), element.get(needed), 3000, true);
-        }
-    }
-
-    fn plain(&mut self, at: &str, text: Option<&Value>, max: usize, required: bool) {
-        self.text(at, text, Kind::Plain, max, required);
-    }
-
-    fn text(&mut self, at: &str, text: Option<&Value>, kind: Kind, max: usize, required: bool) {
-        let Some(text) = text.filter(|text| !text.is_null()) else {
-            if required {
-                self.issue(at, "a text is missing");
-            }
-            return;
-        };
+    fn text_object(&mut self, at: &str, text: &Value, kind: Kind, max: usize) {
         let own = match (text["type"].as_str(), kind) {
             (Some("plain_text"), Kind::Plain | Kind::Any) => "emoji",
             (Some("mrkdwn"), Kind::Any) => "verbatim",
             (Some(_) | None, Kind::Plain | Kind::Any) => {
-                return self.issue(
-                    &format!("{at}/type"),
-                    format!("unsupported type: {}", text["type"]),
-                );
+                let message = format!("unsupported type: {}", text["type"]);
+                return self.issue(&format!("{at}/type"), message);
             }
         };
-        let Some(_) = self.object(at, text, &["type", "text", own]) else {
-            return;
-        };
-        self.string(&format!("{at}/text"), text.get("text"), max, true);
+        if self.object(at, text, &["type", "text", own]).is_some() {
+            self.string(at, text, "text", 1..=max);
+        }
     }
 
-    fn string(&mut self, at: &str, value: Option<&Value>, max: usize, required: bool) {
-        match value {
-            None if required => self.issue(at, "missing"),
+    /// The string that `owner` has under `key`; needed if `length` (in characters) begins with 1.
+    fn string(&mut self, at: &str, owner: &Value, key: &str, length: Length) {
+        let (at, max) = (format!("{at}/{key}"), *length.end());
+        let required = *length.start() > 0;
+        match owner.get(key) {
+            None if required => self.issue(&at, "missing"),
             None | Some(Value::Null) => {}
             Some(Value::String(text)) if text.is_empty() && required => {
-                self.issue(at, "must be more than 0 characters")
+                self.issue(&at, "must be more than 0 characters");
             }
             Some(Value::String(text)) if text.chars().count() > max => {
-                self.issue(at, format!("must be less than {} characters", max + 1));
+                self.issue(&at, format!("must be less than {} characters", max + 1));
             }
             Some(Value::String(_)) => {}
-            Some(_) => self.issue(at, "must be a string"),
+            Some(_) => self.issue(&at, "must be a string"),
         }
     }
 
@@ -525,13 +322,3 @@ impl Judge {
         seen.push(id.to_owned());
     }
 }
-
-const PLAIN_TEXT_INPUT: &[&str] = &[
-    "initial_value",
-    "multiline",
-    "min_length",
-    "max_length",
-    "placeholder",
-    "dispatch_action_config",
-    "focus_on_load",
-];

@@ -16,6 +16,8 @@ use super::{
     TcpListener, Values, Workspace,
 };
 
+use super::judge::{Surface, judge, judge_modal};
+
 const SOON: Duration = Duration::from_secs(8);
 
 /// A served workspace and a client for its Web API.
@@ -442,6 +444,92 @@ async fn what_slack_would_not_take() {
         );
     }
     assert!(slack.workspace.messages("deploys").is_empty());
+}
+
+#[test]
+fn block_kit_is_judged() {
+    let plain = |text: &str| json!({"type": "plain_text", "text": text});
+    let confirm = |text: &str| json!({"title": plain("Sure?"), "text": plain(text), "confirm": plain("Yes"), "deny": plain("No")});
+    let button = |more: Value| {
+        let mut button = json!({"type": "button", "action_id": "a", "text": plain("Go")});
+        button
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!([{"type": "actions", "elements": [button]}])
+    };
+    let option = json!({"text": plain("One"), "value": "1"});
+    let ticks = |more: Value| json!([{"type": "input", "label": plain("Which"), "element": more}]);
+    let fine = [
+        button(
+            json!({"style": "danger", "confirm": confirm("Really?"), "url": "https://example.com"}),
+        ),
+        ticks(
+            json!({"type": "checkboxes", "action_id": "a", "options": [option], "initial_options": [option]}),
+        ),
+        json!([{"type": "table", "rows": [[{"type": "raw_text", "text": "x"}]]}, {"type": "header", "text": plain("x")}]),
+        json!([{"type": "rich_text", "elements": [{"type": "rich_text_list", "style": "bullet", "elements": [
+            {"type": "rich_text_section", "elements": [{"type": "text", "text": "x", "style": {"bold": true}}]},
+        ]}]}]),
+    ];
+    for blocks in fine {
+        assert_eq!(judge(&blocks, Surface::Message, ""), [], "{blocks}");
+    }
+    let wrong = [
+        (button(json!({"style": "warning"})), "/0/elements/0/style"),
+        (
+            button(json!({"confirm": confirm(&"x".repeat(301))})),
+            "/0/elements/0/confirm/text/text",
+        ),
+        (
+            button(json!({"confirm": {"title": plain("Sure?")}})),
+            "/0/elements/0/confirm/text",
+        ),
+        (
+            button(json!({"text": plain(&"x".repeat(76))})),
+            "/0/elements/0/text/text",
+        ),
+        (button(json!({"action_id": ""})), "/0/elements/0/action_id"),
+        (json!([{"type": "section"}]), "/0/text"),
+        (
+            json!([{"type": "section", "text": plain("")}]),
+            "/0/text/text",
+        ),
+        (
+            json!([{"type": "section", "fields": vec![plain("x"); 11]}]),
+            "/0/fields",
+        ),
+        (
+            json!([{"type": "header", "text": plain(&"x".repeat(151))}]),
+            "/0/text/text",
+        ),
+        (
+            json!([{"type": "context", "elements": vec![plain("x"); 11]}]),
+            "/0/elements",
+        ),
+        (
+            ticks(json!({"type": "checkboxes", "action_id": "a", "options": [option, option]})),
+            "/0/element/options/1/value",
+        ),
+        (
+            ticks(json!({"type": "plain_text_input"})),
+            "/0/element/action_id",
+        ),
+        (json!("text"), ""),
+    ];
+    for (blocks, pointer) in wrong {
+        let issues = judge(&blocks, Surface::Message, "");
+        assert_eq!(issues[0].pointer, pointer, "{issues:?}");
+    }
+    assert_eq!(judge_modal(&form()), []);
+    let mut long = form();
+    long["title"] = plain("a title of more than 24 characters");
+    long["submit"] = Value::Null;
+    let pointers = judge_modal(&long)
+        .into_iter()
+        .map(|issue| issue.pointer)
+        .collect::<Vec<_>>();
+    assert_eq!(pointers, ["/title/text", "/submit"]);
 }
 
 #[tokio::test]

@@ -251,22 +251,11 @@ impl State {
     }
 
     fn acknowledge(&mut self, socket: u64, frame: &str) -> Result<(), String> {
-        let ack: Map<String, Value> =
-            serde_json::from_str(frame).map_err(|_| "an ack is not a JSON object".to_owned())?;
-        let id = ack
-            .get("envelope_id")
-            .and_then(Value::as_str)
-            .ok_or("an ack has no envelope_id")?;
-        if let Some(key) = ack
-            .keys()
-            .find(|key| !matches!(key.as_str(), "envelope_id" | "payload"))
-        {
-            return Err(format!("an ack has the unknown key {key:?}"));
-        }
+        let (id, payload) = parse_ack(frame)?;
         let pending = self
             .wire
             .pending
-            .get_mut(id)
+            .get_mut(&id)
             .ok_or("an ack for an unknown envelope_id")?;
         if !pending.carriers.contains(&socket) {
             return Err(format!(
@@ -282,7 +271,6 @@ impl State {
             ));
         }
         let (kind, after) = (pending.kind, pending.sent.elapsed());
-        let payload = ack.get("payload").cloned().unwrap_or_else(|| json!({}));
         let fits = payload
             .as_object()
             .is_some_and(|map| pending.accepts_payload || map.is_empty());
@@ -303,6 +291,24 @@ impl State {
             ))
         }
     }
+}
+
+/// An ack's `envelope_id` and its payload, which is `{}` if there is none.
+fn parse_ack(frame: &str) -> Result<(String, Value), String> {
+    let ack: Map<String, Value> =
+        serde_json::from_str(frame).map_err(|_| "an ack is not a JSON object")?;
+    if let Some(key) = ack
+        .keys()
+        .find(|key| !["envelope_id", "payload"].contains(&key.as_str()))
+    {
+        return Err(format!("an ack has the unknown key {key:?}"));
+    }
+    let id = ack
+        .get("envelope_id")
+        .and_then(Value::as_str)
+        .ok_or("an ack has no envelope_id")?;
+    let payload = ack.get("payload").cloned().unwrap_or_else(|| json!({}));
+    Ok((id.to_owned(), payload))
 }
 
 impl Wire {
