@@ -16,6 +16,7 @@ let world = null;
 let last = "";
 let read = stored("read", {});
 let hints = stored("hints", true);
+let pressed = false;
 
 /** Sends an act; says what went wrong, if anything. */
 async function act(body) {
@@ -56,7 +57,7 @@ async function poll() {
     if (text === last) return;
     last = text;
     ({ slack, world } = JSON.parse(text));
-    if (slack.me === me) draw();
+    if (slack.me === me && !pressed) draw();
   } catch (error) {
     $("gone").hidden = error instanceof SyntaxError;
     if (!(error instanceof TypeError)) console.error(error);
@@ -279,6 +280,11 @@ function recall(step) {
   $("composer").value = sent[recalled] ?? "";
 }
 
+// Between pressing and letting go nothing is drawn, or the click would fall between two drawings of a button.
+document.addEventListener("pointerdown", () => (pressed = true), true);
+for (const end of ["pointerup", "pointercancel"]) {
+  document.addEventListener(end, () => setTimeout(() => { pressed = false; last = ""; }), true);
+}
 $("write").addEventListener("submit", (event) => { event.preventDefault(); send(); });
 $("composer").addEventListener("input", () => { chosen = -1; drawOffers(); });
 $("composer").addEventListener("blur", () => ($("hints").hidden = true));

@@ -25,14 +25,15 @@ export function hint(world, slack) {
   if (!slack.sockets) return "Lockkeeper is not connected. It comes back by itself; until then commands fail, as they would in Slack.";
   const active = one?.runs.filter(running) ?? [];
   const app = one?.repo.split("/").pop() ?? "h";
-  if (!one || !one.runs.length) return "Merge a pull request on the right, then watch #deploys.";
+  const first = "Merge a pull request on the right, then watch #deploys.";
+  if (!one || !one.runs.length) return first;
   if (active.some((run) => waits(run) && !run.jobs.some(actionable))) {
     return `A run waits for approval: press the button in #deploys, or type /deploy approve ${app}. Or merge again and see what happens.`;
   }
   if (active.length && !world.auto) return "A run is on its way: decide on the right how its jobs end, or let jobs run by themselves.";
   if (active.length) return "The jobs are running by themselves. Watch the message in #deploys change.";
   if (one.undeployed) return `Some changes are not in production. Type /deploy pending ${app} to see whose.`;
-  return `All is in production. Try /deploy status ${app}, or merge another pull request.`;
+  return `${first} Or ask: type /deploy status ${app}.`;
 }
 
 const actionable = (job) => ["in_progress", "queued"].includes(job.status);
@@ -75,7 +76,8 @@ function repos(all, world, slack, on) {
 
 const WORDS = {
   error_500: "GitHub answers 500", error_502_after: "GitHub does it, then answers 502", rate_limited: "GitHub's rate limit",
-  hang: "GitHub does not answer", stale: "GitHub shows old data",
+  hang: "GitHub does not answer", hang_after: "GitHub does it, then does not answer", secondary: "GitHub's secondary rate limit",
+  stale: "GitHub shows old data",
 };
 
 const card = (title, ...children) => h("section.card", {}, h("h2", {}, title), ...children);
@@ -100,7 +102,7 @@ function frame(world, on) {
         fault("GitHub is stale", "stale", 5),
         small("Clear", () => { on.world({ do: "clear_faults" }); on.slack({ do: "clear_faults" }); }, { "data-testid": "fault-clear" })),
       h("ul.plain-list", { id: "panel-faults" })),
-    h("section.card.bad", { id: "complaints", hidden: true }, h("h2", {}, "Slack would complain"), h("ul.plain-list", { id: "panel-complaints" })),
+    h("section.card.bad", { id: "complaints", hidden: true }, h("h2", {}, "What Slack complains about"), h("ul.plain-list", { id: "panel-complaints" })),
   );
 }
 
@@ -153,10 +155,12 @@ function drawRun(run, on) {
     h("ul.jobs", {}, run.jobs.map((job) => drawJob(run, job, on))), waiting,
     h("details.more", {}, h("summary", {}, "More"), h("div.row", {},
       small("Cancel on GitHub", () => on.world({ do: "cancel_run", repo: run.repo, run: run.id, by: run.by })),
-      run.waiting?.length > 0 && small("Approve on GitHub", () => on.world({
-        do: "approve", repo: run.repo, run: run.id, environments: run.waiting, by: run.by, comment: "",
-      })), again(run, on), run.jobs.filter(actionable).flatMap((job) => oddEnds(run, job, on)))));
+      run.waiting?.length > 0 && [review("Approve on GitHub", "approve", run, on), review("Reject on GitHub", "reject", run, on)],
+      again(run, on), run.jobs.filter(actionable).flatMap((job) => oddEnds(run, job, on)))));
 }
+
+const review = (label, verb, run, on) => small(label, () =>
+  on.world({ do: verb, repo: run.repo, run: run.id, environments: run.waiting, by: run.by, comment: "" }));
 
 const again = (run, on) => run.jobs.some((job) => ["failure", "timed_out"].includes(job.conclusion)) &&
   small("Re-run failed jobs", () => on.world({ do: "rerun", repo: run.repo, run: run.id, failed_only: true, by: run.by }));
@@ -181,7 +185,7 @@ function oddEnds(run, job, on) {
 
 function environments({ list, undeployed }) {
   const rows = list.map((one) => h("tr", {},
-    h("td", {}, h(`span.dot.${(one.health ?? "none").toLowerCase()}`, { title: one.health ?? "unknown" }), one.name),
+    h("td", { title: `${one.name}: ${one.health ?? "health unknown"}` }, h(`span.dot.${(one.health ?? "none").toLowerCase()}`, { "aria-hidden": "true" }), one.name),
     h("td", {}, h("code", { title: one.version }, short(one.version))),
     h("td.note", {}, [one.region, one.status === "Ready" || !one.status ? null : one.status].filter(Boolean).join(", "))));
   const note = undeployed ? `${undeployed} ${undeployed === 1 ? "change is" : "changes are"} not in production yet` : "Nothing waits to be deployed";

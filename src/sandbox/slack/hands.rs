@@ -146,14 +146,9 @@ impl Workspace {
         self.with(|state| {
             state.somebody(user)?;
             let channel = state.channel(channel).ok_or("no such channel")?;
+            let text = state.escaped(text);
             let ts = state.ts();
-            state.post(Message::new(
-                &channel.id,
-                &ts,
-                user,
-                text.to_owned(),
-                Vec::new(),
-            ));
+            state.post(Message::new(&channel.id, &ts, user, text, Vec::new()));
             Ok(())
         })
     }

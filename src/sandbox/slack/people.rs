@@ -179,7 +179,7 @@ pub(super) fn people() -> Vec<Person> {
             "UMALLORY",
             "Mallory",
             Role::Member,
-            "member, not a developer",
+            "not a developer",
             "Europe/Paris",
         ),
         Person::new("UGUEST", "Guest", Role::Guest, "guest", "Europe/Madrid"),
@@ -187,7 +187,7 @@ pub(super) fn people() -> Vec<Person> {
             "USTRANGER",
             "Stranger",
             Role::Stranger,
-            "from another workspace",
+            "other workspace",
             "America/Chicago",
         ),
         Person::new(
