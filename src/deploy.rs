@@ -3,6 +3,7 @@
 //! goes out as an [`effect::Effect`].
 
 pub mod change;
+pub mod command;
 pub mod effect;
 pub mod event;
 pub mod message;

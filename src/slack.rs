@@ -1,0 +1,4 @@
+//! Slack.
+pub mod blocks;
+pub mod inbound;
+pub mod socket;
