@@ -36,7 +36,7 @@ const MAX_MESSAGE: usize = 4 << 20;
 const SETTLED: Duration = Duration::from_secs(10);
 
 /// Something that Slack delivers, and waits for an ack for 3 seconds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Envelope {
     /// Names the delivery, not what is delivered: a repetition has another one.
     pub envelope_id: String,
@@ -48,6 +48,17 @@ pub struct Envelope {
     pub accepts_response_payload: bool,
     /// Counts repetitions; only events are repeated.
     pub retry_attempt: Option<u64>,
+}
+
+/// Without the payload, which holds a `response_url`.
+impl std::fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Envelope")
+            .field("envelope_id", &self.envelope_id)
+            .field("kind", &self.kind)
+            .field("retry_attempt", &self.retry_attempt)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the handler makes of an envelope.

@@ -333,3 +333,42 @@ async fn a_server_that_keeps_disconnecting_is_not_flooded() {
     }
     assert!(world.tickets() < 40, "{}", world.tickets());
 }
+
+/// Everything that our own code logs, at any level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_logged_that_is_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter("off,lockkeeper=trace").with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut world = world(quick(1), acks).await;
+    let mut socket = world.greet().await;
+    let mut unknown = envelope("1", json!({ "text": "secret", "response_url": "https://hooks.slack.com/secret" }));
+    unknown["type"] = json!("hologram");
+    say(&mut socket, unknown).await;
+    assert!(ack(&mut socket).await.is_some());
+    socket.send(Message::Text("secret, no json".into())).await.unwrap();
+    drop(socket);
+    let socket = world.accept().await;
+    *world.refusal.lock().unwrap() = Some((500, json!({ "error": "secret" })));
+    drop(socket);
+    until(|| world.tickets() > 3).await;
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("hologram") && logged.contains("no json") && logged.contains("status 500"), "{logged}");
+    assert!(!logged.contains("secret"), "{logged}");
+}
