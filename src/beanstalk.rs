@@ -90,8 +90,12 @@ impl Beanstalk {
 
     /// A client of the Elastic Beanstalk at one address, for all regions, with made-up keys.
     pub fn at(endpoint: &str) -> Self {
+        Self::fixed(endpoint, Patience::default())
+    }
+
+    fn fixed(endpoint: &str, patience: Patience) -> Self {
         let credentials = Credentials::new("AKIAPRETENDPRETEND00", "pretend", None, None, "lockkeeper's sandbox");
-        Self::from_source(Source::Fixed { endpoint: endpoint.to_owned(), credentials }, Patience::default())
+        Self::from_source(Source::Fixed { endpoint: endpoint.to_owned(), credentials }, patience)
     }
 
     fn from_source(source: Source, patience: Patience) -> Self {

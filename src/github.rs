@@ -8,6 +8,7 @@
 pub mod approvals;
 pub mod changes;
 pub mod discovery;
+mod error;
 mod etag;
 pub mod rights;
 pub mod runs;
@@ -28,7 +29,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use error::{broken, clean, complaint, limited_until, odd, too_slow};
 use etag::{Answers, Known};
+
+use crate::clock::Clock;
+
+pub use error::GitHubError;
 
 /// The largest answer that is read, in bytes: a comparison carries up to 300 files with their patches.
 const MAX_BODY: usize = 48 * 1024 * 1024;
@@ -43,6 +49,7 @@ pub struct GitHub {
 
 struct Shared {
     api: Octocrab,
+    clock: Clock,
     patience: Patience,
     memory: Mutex<Memory>,
 }
@@ -61,6 +68,8 @@ struct Patience {
     look_again: u32,
     /// Between two of those looks.
     between_looks: Duration,
+    /// A whole review.
+    review: Duration,
 }
 
 impl Default for Patience {
@@ -72,6 +81,7 @@ impl Default for Patience {
             pause: Duration::from_millis(250),
             look_again: 5,
             between_looks: Duration::from_secs(2),
+            review: Duration::from_secs(45),
         }
     }
 }
@@ -98,35 +108,6 @@ pub struct Budget {
     pub reset: Timestamp,
 }
 
-/// Why GitHub did not do what was asked. No variant carries more of an answer than GitHub's own short message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GitHubError {
-    /// 404: it does not exist, or the token may not see it.
-    #[error("github does not know it, or the token may not see it")]
-    NotFound,
-    /// 403 that is no rate limit.
-    #[error("github forbids it: {0}")]
-    Forbidden(String),
-    /// 400, 409 or 422: understood and refused.
-    #[error("github refused it: {0}")]
-    Unprocessable(String),
-    /// A primary or secondary limit; until then nothing more is asked.
-    #[error("github's rate limit is reached until {until}")]
-    RateLimited {
-        /// When to come again.
-        until: Timestamp,
-    },
-    /// A timeout, a 5xx or a broken connection: whether a write was done is unknown.
-    #[error("github could not be reached: {0}")]
-    Unreachable(String),
-    /// 401: the token is wrong, expired or revoked.
-    #[error("github does not accept the token")]
-    Unauthorized,
-    /// An answer that makes no sense.
-    #[error("github answered oddly: {0}")]
-    Odd(String),
-}
-
 /// What the calls of this client give.
 pub type Result<T> = std::result::Result<T, GitHubError>;
 
@@ -141,21 +122,15 @@ struct Question<'a> {
     path: &'a str,
     body: Option<&'a Value>,
     etag: Option<&'a str>,
-    accept: &'static str,
 }
-
-/// GitHub's JSON.
-const JSON: &str = "application/vnd.github+json";
-/// A file as it is.
-const RAW: &str = "application/vnd.github.raw+json";
 
 impl<'a> Question<'a> {
     fn read(path: &'a str) -> Self {
-        Self { method: Method::GET, path, body: None, etag: None, accept: JSON }
+        Self { method: Method::GET, path, body: None, etag: None }
     }
 
     fn post(path: &'a str, body: &'a Value) -> Self {
-        Self { method: Method::POST, path, body: Some(body), etag: None, accept: JSON }
+        Self { method: Method::POST, path, body: Some(body), etag: None }
     }
 }
 
@@ -169,14 +144,6 @@ struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-}
-
-#[derive(Deserialize)]
-struct Complaint {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    errors: Value,
 }
 
 #[derive(Deserialize)]
@@ -199,10 +166,15 @@ impl GitHub {
     ///
     /// Has to be called inside a Tokio runtime. Fails on a base URL that is none, or where the system has no CA certificates.
     pub fn new(base_url: &str, token: SecretString) -> anyhow::Result<Self> {
-        Self::with_patience(base_url, token, Patience::default())
+        Self::with_clock(base_url, token, Clock::default())
     }
 
-    fn with_patience(base_url: &str, token: SecretString, patience: Patience) -> anyhow::Result<Self> {
+    /// Like [`GitHub::new`], by a clock that may be moved: it decides when a rate limit is over.
+    pub fn with_clock(base_url: &str, token: SecretString, clock: Clock) -> anyhow::Result<Self> {
+        Self::with_patience(base_url, token, clock, Patience::default())
+    }
+
+    fn with_patience(base_url: &str, token: SecretString, clock: Clock, patience: Patience) -> anyhow::Result<Self> {
         let api = Octocrab::builder()
             .base_uri(base_url.trim_end_matches('/'))
             .context("read the address of GitHub's API")?
@@ -213,7 +185,7 @@ impl GitHub {
             .set_write_timeout(Some(patience.attempt))
             .build()
             .context("build the GitHub client")?;
-        Ok(Self { shared: Arc::new(Shared { api, patience, memory: Mutex::default() }) })
+        Ok(Self { shared: Arc::new(Shared { api, clock, patience, memory: Mutex::default() }) })
     }
 
     /// The REST allowance, once an answer has stated it.
@@ -232,12 +204,7 @@ impl GitHub {
 
     /// Reads one object.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        parse(&self.read(path, JSON).await?.body)
-    }
-
-    /// Reads a file of a repo, from its default branch.
-    async fn file(&self, repo: &str, file: &str) -> Result<Bytes> {
-        Ok(self.read(&format!("/repos/{}/contents/{}", self::path(repo), self::path(file)), RAW).await?.body)
+        parse(&self.read(path).await?.body)
     }
 
     /// Reads all pages of a list, at most `most` of them. Page addresses are made here: a link from outside is never followed.
@@ -245,7 +212,7 @@ impl GitHub {
         let separator = if path.contains('?') { '&' } else { '?' };
         let mut pages = Vec::new();
         for number in 1..=most {
-            let known = self.read(&format!("{path}{separator}per_page={PER_PAGE}&page={number}"), JSON).await?;
+            let known = self.read(&format!("{path}{separator}per_page={PER_PAGE}&page={number}")).await?;
             let page: P = parse(&known.body)?;
             // A full page counts as "there may be more": whether a 304 repeats the `link` header is not documented.
             let more = known.more || page.len() >= PER_PAGE;
@@ -259,10 +226,10 @@ impl GitHub {
     }
 
     /// Reads `path`, by its ETag where it was read before: that is as fresh, and an unchanged answer costs nothing.
-    async fn read(&self, path: &str, accept: &'static str) -> Result<Known> {
+    async fn read(&self, path: &str) -> Result<Known> {
         let known = self.memory().answers.find(path);
         let etag = known.as_ref().map(|known| known.etag.as_str());
-        let answer = self.ask(&Question { etag, accept, ..Question::read(path) }).await?;
+        let answer = self.ask(&Question { etag, ..Question::read(path) }).await?;
         if answer.status == StatusCode::NOT_MODIFIED {
             return known.ok_or_else(|| GitHubError::Odd("not modified, yet never read".to_owned()));
         }
@@ -278,10 +245,10 @@ impl GitHub {
     }
 
     /// Sends a write, once. After [`GitHubError::Unreachable`] and [`GitHubError::Odd`] nobody knows whether it was done.
-    async fn write(&self, path: &str, body: &Value) -> Result<()> {
+    async fn write(&self, path: &str, body: &Value) -> Result<Bytes> {
         let question = Question::post(path, body);
         self.refuse_while_limited(question.bucket())?;
-        self.once(&question).await.map(|_| ())
+        Ok(self.once(&question).await?.body)
     }
 
     /// Asks a GraphQL query; the answer is the content of `data`, and any error in it makes it an error.
@@ -297,8 +264,9 @@ impl GitHub {
     fn graphql_error(&self, error: &GraphQlComplaint) -> GitHubError {
         match error.kind.as_deref() {
             Some("RATE_LIMITED") => {
-                let until = Timestamp::now() + SignedDuration::from_mins(5);
-                GitHubError::RateLimited { until: self.memory().block(Bucket::GraphQl, until) }
+                let now = self.shared.clock.now();
+                let until = self.memory().block(Bucket::GraphQl, now + SignedDuration::from_mins(5), now);
+                GitHubError::RateLimited { until }
             }
             Some("NOT_FOUND") => GitHubError::NotFound,
             Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => GitHubError::Forbidden(clean(&error.message)),
@@ -338,7 +306,7 @@ impl GitHub {
         let mut request = http::Request::builder()
             .method(question.method.clone())
             .uri(question.path)
-            .header(header::ACCEPT, question.accept);
+            .header(header::ACCEPT, "application/vnd.github+json");
         if let Some(etag) = question.etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -352,7 +320,7 @@ impl GitHub {
 
     /// Notes what the answer says about limits, and makes an error of what is one.
     fn judge(&self, question: &Question<'_>, answer: Answer) -> Result<Answer> {
-        let now = Timestamp::now();
+        let now = self.shared.clock.now();
         let bucket = question.bucket();
         let mut memory = self.memory();
         if bucket == Bucket::Rest
@@ -367,7 +335,7 @@ impl GitHub {
         let message = complaint(&answer.body);
         Err(match answer.status.as_u16() {
             403 | 429 => match limited_until(&answer, &message, now) {
-                Some(until) => GitHubError::RateLimited { until: memory.block(bucket, until) },
+                Some(until) => GitHubError::RateLimited { until: memory.block(bucket, until, now) },
                 None => GitHubError::Forbidden(message),
             },
             401 => GitHubError::Unauthorized,
@@ -380,7 +348,7 @@ impl GitHub {
 
     fn refuse_while_limited(&self, bucket: Bucket) -> Result<()> {
         match self.memory().blocked(bucket) {
-            Some(until) if *until > Timestamp::now() => Err(GitHubError::RateLimited { until: *until }),
+            Some(until) if *until > self.shared.clock.now() => Err(GitHubError::RateLimited { until: *until }),
             Some(_) | None => Ok(()),
         }
     }
@@ -395,8 +363,8 @@ impl Memory {
     }
 
     /// Remembers that nothing may be asked until then, but never for longer than the hour after which limits start anew.
-    fn block(&mut self, bucket: Bucket, until: Timestamp) -> Timestamp {
-        let until = until.min(Timestamp::now() + SignedDuration::from_mins(61));
+    fn block(&mut self, bucket: Bucket, until: Timestamp, now: Timestamp) -> Timestamp {
+        let until = until.min(now + SignedDuration::from_mins(61));
         *self.blocked(bucket) = Some(until);
         until
     }
@@ -429,19 +397,6 @@ impl<T: DeserializeOwned> Page for Vec<T> {
     }
 }
 
-/// When a 403 or 429 is a limit, when it ends (`facts/github.md` 4.11).
-fn limited_until(answer: &Answer, message: &str, now: Timestamp) -> Option<Timestamp> {
-    let message = message.to_ascii_lowercase();
-    if let Some(seconds) = number(&answer.headers, "retry-after") {
-        return Some(now + SignedDuration::from_secs(i64::try_from(seconds.min(3600)).unwrap_or(3600)));
-    }
-    if number(&answer.headers, "x-ratelimit-remaining") == Some(0) {
-        return number(&answer.headers, "x-ratelimit-reset").and_then(timestamp);
-    }
-    let says_so = message.contains("rate limit") || message.contains("abuse detection");
-    (says_so || answer.status == StatusCode::TOO_MANY_REQUESTS).then(|| now + SignedDuration::from_mins(1))
-}
-
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
@@ -456,42 +411,6 @@ fn has_next(headers: &HeaderMap) -> bool {
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| odd(&error))
-}
-
-/// serde's message names the field and the place, and at most the one value that does not fit.
-fn odd(error: &serde_json::Error) -> GitHubError {
-    GitHubError::Odd(clean(&error.to_string()))
-}
-
-fn too_slow(limit: Duration) -> GitHubError {
-    GitHubError::Unreachable(format!("no answer in {} ms", limit.as_millis()))
-}
-
-/// The innermost cause tells most: "connection refused" rather than "service error".
-fn broken(error: &(dyn std::error::Error + 'static)) -> GitHubError {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    GitHubError::Unreachable(clean(&cause.to_string()))
-}
-
-/// GitHub's message with its first detail.
-fn complaint(body: &[u8]) -> String {
-    let Ok(Complaint { message, errors }) = serde_json::from_slice(body) else {
-        return "no reason given".to_owned();
-    };
-    let detail = match &errors {
-        Value::Array(all) => all.first().and_then(|first| first.as_str().or_else(|| first["message"].as_str())),
-        Value::String(one) => Some(one.as_str()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
-    };
-    clean(&detail.map_or(message.clone(), |detail| format!("{message}: {detail}")))
-}
-
-/// A text from outside for a log line: one line, at most 200 characters.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect::<String>().trim().to_owned()
 }
 
 /// One segment of a path, percent-encoded: environment names hold spaces and parentheses.

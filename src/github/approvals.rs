@@ -8,19 +8,29 @@
 //! What remains open is the moment between the last read and the POST; there GitHub itself refuses (422) what no longer
 //! waits, and answers for a run id, so that it can never hit another run.
 
-use super::{GitHub, GitHubError, Result};
+use serde::Deserialize;
+
+use super::error::too_slow;
+use super::runs::of_run;
+use super::{GitHub, GitHubError, Result, parse};
 use crate::deploy::change::Range;
 use crate::deploy::effect::Verdict;
 use crate::deploy::event::{Outcome, RunFacts};
 use crate::deploy::name::{EnvName, RunId, Sha};
 use crate::deploy::pipeline::Pipeline;
 use crate::deploy::run::{Gate, Review, Run, Workflow};
-use crate::github::runs::of_run;
 
 /// Runs of each workflow that are looked through for a newer one: a re-run may stand far down the list.
 const NEWEST: usize = 30;
 /// Characters of a comment.
 const COMMENT: usize = 1_000;
+
+/// A deployment that GitHub let go, or stopped.
+#[derive(Deserialize)]
+struct RawDeployment {
+    #[serde(rename = "environment")]
+    _environment: String,
+}
 
 /// What is true about a run that was to be approved or rejected.
 struct Truth {
@@ -34,8 +44,15 @@ impl GitHub {
     /// the newest of its concurrency group.
     ///
     /// `Done`: GitHub took it, now or at an earlier try. `NotPending`: nothing was taken, with what is true instead.
-    /// `Failed`: GitHub refused for good. An error means that nobody knows: call it again later, that is safe.
+    /// `Failed`: GitHub refused for good. An error means that nobody knows: call it again later, that is safe. It takes at
+    /// most 45 seconds.
     pub async fn review(&self, pipeline: &Pipeline, verdict: &Verdict, approve: bool) -> Result<Outcome> {
+        let limit = self.shared.patience.review;
+        let review = self.review_at_leisure(pipeline, verdict, approve);
+        tokio::time::timeout(limit, review).await.unwrap_or_else(|_| Err(too_slow(limit)))
+    }
+
+    async fn review_at_leisure(&self, pipeline: &Pipeline, verdict: &Verdict, approve: bool) -> Result<Outcome> {
         let truth = self.truth(pipeline, verdict.run).await?;
         if truth.shows(verdict, approve) {
             return Ok(Outcome::Done);
@@ -54,7 +71,10 @@ impl GitHub {
             "state": if approve { "approved" } else { "rejected" },
             "comment": comment(verdict),
         });
-        self.write(&of_run(pipeline, verdict.run, "/pending_deployments"), &body).await
+        let answer = self.write(&of_run(pipeline, verdict.run, "/pending_deployments"), &body).await?;
+        // octocrab follows redirects and turns a POST into a GET on the way, which would answer with the gates: only
+        // deployments count as taken, anything else is odd and looked into.
+        parse::<Vec<RawDeployment>>(&answer).map(|_| ())
     }
 
     /// After an error: what became of the POST? An uncertain one is looked for over some ten seconds, since GitHub may have

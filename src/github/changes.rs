@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::runs::RawUser;
-use super::{GitHub, GitHubError, PER_PAGE, Page, Result, path};
+use super::{GitHub, GitHubError, PER_PAGE, Page, Result, path, segment};
 use crate::deploy::change::{Change, ChangeKey, Range, Standing};
 use crate::deploy::name::{Login, PrNumber, Sha};
 use crate::deploy::pipeline::Pipeline;
@@ -215,6 +215,9 @@ impl GitHub {
     ///
     /// Where both have commits of their own (`Diverged`), the changes are those since they parted.
     pub async fn range(&self, pipeline: &Pipeline, base: &Sha, head: &Sha) -> Result<Option<Range>> {
+        if base == head {
+            return Ok(Some(Range { standing: Standing::Identical, changes: Vec::new() }));
+        }
         let (standing, commits) = match self.compare(pipeline, base, head).await {
             Err(GitHubError::NotFound) => return Ok(None),
             compared => compared?,
@@ -231,7 +234,7 @@ impl GitHub {
 
     async fn compare(&self, pipeline: &Pipeline, base: &Sha, head: &Sha) -> Result<(Standing, Vec<RawCommit>)> {
         let compare =
-            format!("/repos/{}/compare/{}...{}", path(&pipeline.repo), path(base.as_str()), path(head.as_str()));
+            format!("/repos/{}/compare/{}...{}", path(&pipeline.repo), segment(base.as_str()), segment(head.as_str()));
         let pages: Vec<RawCompare> = self.pages(&compare, MOST_PAGES).await?;
         let first = pages.first().ok_or_else(|| GitHubError::Odd("a comparison without a page".to_owned()))?;
         let (standing, total) = (standing(&first.status)?, first.total_commits);
@@ -288,7 +291,7 @@ impl GitHub {
 
     /// The merged PR of a commit that the history did not show.
     async fn pr_of(&self, pipeline: &Pipeline, sha: &str) -> Result<Option<MergedPr>> {
-        let prs = format!("/repos/{}/commits/{}/pulls?per_page=10", path(&pipeline.repo), path(sha));
+        let prs = format!("/repos/{}/commits/{}/pulls?per_page=10", path(&pipeline.repo), segment(sha));
         let prs: Vec<RawPr> = self.get(&prs).await?;
         let of_branch = prs.into_iter().filter(|pr| pr.base.branch == pipeline.branch && pr.merged_at.is_some());
         let Some(number) = of_branch.min_by_key(|pr| pr.merged_at).map(|pr| pr.number) else { return Ok(None) };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::rights::EnvironmentSettings;
 use super::workflow_file::{Deployed, WorkflowFile};
-use super::{GitHub, GitHubError, Result};
+use super::{GitHub, GitHubError, path};
 use crate::deploy::name::{AppName, EnvName};
 use crate::deploy::pipeline::{Beanstalk, Environment, Kind, Pipeline, Redeploy};
 
@@ -54,6 +54,12 @@ pub enum DiscoveryError {
     /// The files do not fit together: a sentence with the cure.
     #[error("{0}")]
     Wrong(String),
+}
+
+/// A file, as the contents API sends it.
+#[derive(Deserialize)]
+struct RawContents {
+    content: String,
 }
 
 /// An environment that is being put together.
@@ -105,11 +111,11 @@ impl GitHub {
     /// A workflow file of the default branch; `None` where there is none.
     async fn workflow(&self, repo: &str, file: &str) -> std::result::Result<Option<WorkflowFile>, DiscoveryError> {
         let name = format!(".github/workflows/{file}");
-        let bytes: Result<_> = self.file(repo, &name).await;
-        let bytes = match bytes {
+        let contents: RawContents = match self.get(&format!("/repos/{}/contents/{}", path(repo), path(&name))).await {
             Err(GitHubError::NotFound) => return Ok(None),
-            bytes => bytes?,
+            contents => contents?,
         };
+        let bytes = base64(&contents.content).ok_or_else(|| GitHubError::Odd("a file that is no base64".to_owned()))?;
         let parsed = WorkflowFile::parse(&String::from_utf8_lossy(&bytes), repo);
         parsed.map(Some).map_err(|why| {
             DiscoveryError::Wrong(format!("{name} of {repo} could not be read, correct it there: {why}"))
@@ -268,6 +274,29 @@ fn settle(drafts: Vec<Draft>) -> Vec<Environment> {
 fn kind(draft: &Draft, alone: bool) -> Kind {
     let gated = draft.environment.gated == Some(true);
     if gated || alone || !draft.environment.needs.is_empty() { Kind::Production } else { Kind::Test }
+}
+
+/// The bytes of a base64 text with line breaks; `None` for what is none.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut word, mut bits) = (Vec::new(), 0_u32, 0);
+    for digit in text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=') {
+        let six = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        word = word << 6 | u32::from(six);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            let [_, _, _, byte] = (word >> bits).to_be_bytes();
+            bytes.push(byte);
+        }
+    }
+    Some(bytes)
 }
 
 fn did_you_mean(name: &EnvName, known: &[Draft]) -> String {

@@ -286,7 +286,7 @@ fn options() -> serde_saphyr::Options {
 }
 
 fn unreadable(error: &serde_saphyr::Error) -> Unreadable {
-    Unreadable(super::clean(&error.to_string()))
+    Unreadable(super::error::clean(&error.to_string()))
 }
 
 /// A scalar as text.
