@@ -4,3 +4,4 @@ pub mod clock;
 pub mod deploy;
 pub mod http;
 pub mod sandbox;
+pub mod store;
