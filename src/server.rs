@@ -147,4 +147,34 @@ mod tests {
         shutdown.cancel();
         server.await.unwrap();
     }
+
+    /// As Docker runs it: the JSON after `HEALTHCHECK … CMD`.
+    #[tokio::test]
+    async fn the_container_finds_out_whether_it_lives() {
+        let dockerfile = include_str!("../Dockerfile");
+        let check =
+            dockerfile.split_once("HEALTHCHECK").unwrap().1.split_once("CMD ").unwrap().1.lines().next().unwrap();
+        let check: Vec<String> = serde_json::from_str(check).unwrap();
+        let healthy = async |address: std::net::SocketAddr| {
+            let mut command = std::process::Command::new(&check[0]);
+            command.args(&check[1..]).env("LOCKKEEPER_LISTEN", address.to_string()).stderr(std::process::Stdio::null());
+            tokio::task::spawn_blocking(move || command.status().unwrap().success()).await.unwrap()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, shutdown.clone(), Readiness::default));
+        assert!(healthy(address).await);
+        shutdown.cancel();
+        server.await.unwrap();
+        assert!(!healthy(address).await);
+
+        let broken = TcpListener::bind(address).await.unwrap();
+        let broken_server =
+            http::serve(broken, CancellationToken::new(), |_| async { http::respond(500, "text/plain", "") });
+        tokio::select! {
+            () = broken_server => {}
+            well = healthy(address) => assert!(!well),
+        }
+    }
 }
