@@ -23,3 +23,6 @@ pub mod say;
 pub mod text;
 pub mod thread;
 pub mod track;
+
+#[cfg(test)]
+mod tests;

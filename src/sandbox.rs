@@ -1,1 +1,168 @@
-//! The pretend world, its page and the real bot in one process.
+//! The pretend world, its page and the real bot in one process, on loopback, without any account. The world and its wires know
+//! nothing of the bot: they see what GitHub, Slack and Elastic Beanstalk would see. What the bot gets from here is only settings.
+
+pub mod beanstalk;
+pub mod github;
+pub mod page;
+pub mod slack;
+pub mod world;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bot;
+use crate::clock::Clock;
+use crate::config::{Config, Mistake, Polling};
+use slack::Workspace;
+use world::World;
+
+/// What the bot is told in the sandbox; a team's own file would name its own repos and people.
+pub const SETTINGS: &str = r##"
+channel = "#deploys"
+command = "/deploy"
+
+[approvers]
+slack_usergroups = ["S0DEVS"]
+
+[people]
+ana-gh = "UANA"
+ben-gh = "UBEN"
+chi-gh = "UCHI"
+dora-gh = "UDORA"
+
+[apps]
+h = "hypothesis/h"
+lms = "hypothesis/lms"
+via = "hypothesis/via"
+report = "hypothesis/report"
+client = "hypothesis/client"
+"##;
+
+/// How often the bot looks at the pretend GitHub, which has no budget to protect.
+const POLLING: Polling = Polling { active: Duration::from_millis(500), idle: Duration::from_secs(1) };
+/// How often the world moves by itself.
+const TURN: Duration = Duration::from_millis(100);
+
+/// A pretend world that is being served, and the settings for a bot in it.
+pub struct Sandbox {
+    /// Moves for the world and for the bot alike.
+    pub clock: Clock,
+    /// GitHub and Elastic Beanstalk.
+    pub world: World,
+    /// Slack.
+    pub workspace: Workspace,
+    /// Where the page is.
+    pub page: SocketAddr,
+    environment: BTreeMap<String, String>,
+    data: PathBuf,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Sandbox {
+    /// Opens the world: its services on free ports of loopback, its page on `page` (port 0 for any). The bot's data will be in `data`.
+    ///
+    /// # Errors
+    /// When a port cannot be had.
+    pub async fn open(page: SocketAddr, data: &Path) -> anyhow::Result<Self> {
+        let clock = Clock::default();
+        let (world, workspace) = (World::hypothesis(clock.clone()), Workspace::new(clock.clone()));
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (github, at_github) = listen().await?;
+        let (beanstalk, at_beanstalk) = listen().await?;
+        let (slack, at_slack) = listen().await?;
+        let page = TcpListener::bind(page).await.with_context(|| format!("listen on {page} for the page"))?;
+        let at_page = page.local_addr()?;
+        tasks.spawn(github::serve(github, world.clone(), shutdown.clone()));
+        tasks.spawn(beanstalk::serve(beanstalk, world.clone(), shutdown.clone()));
+        tasks.spawn(slack::serve(slack, workspace.clone(), shutdown.clone()));
+        tasks.spawn(page::serve(page, workspace.clone(), panel(&world), shutdown.clone()));
+        tasks.spawn(turn(world.clone(), shutdown.clone()));
+        let environment = [
+            ("SLACK_API_URL", format!("http://{at_slack}/api")),
+            ("SLACK_BOT_TOKEN", workspace.bot_token().to_owned()),
+            ("SLACK_APP_TOKEN", workspace.app_token().to_owned()),
+            ("GITHUB_API_URL", format!("http://{at_github}")),
+            ("GITHUB_TOKEN", world.token()),
+            ("AWS_ENDPOINT_URL_ELASTIC_BEANSTALK", format!("http://{at_beanstalk}")),
+            ("LOCKKEEPER_LISTEN", "127.0.0.1:0".to_owned()),
+            ("LOCKKEEPER_DATA", data.display().to_string()),
+        ];
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Ok(Self { clock, world, workspace, page: at_page, environment, data: data.to_owned(), shutdown, tasks })
+    }
+
+    /// The settings of a bot in this world, read as any bot's: from variables and a file.
+    ///
+    /// # Errors
+    /// When the file has mistakes.
+    pub fn config(&self, file: &str) -> anyhow::Result<Config> {
+        let config = Config::read(&self.environment, Some(file)).map_err(|mistakes| {
+            let lines: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
+            anyhow!("{}", lines.join("\n"))
+        })?;
+        Ok(Config { polling: POLLING, data: self.data.clone(), ..config })
+    }
+
+    /// Ends the world.
+    pub async fn close(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Opens a world, prints the address of its page, and runs the bot in it until `shutdown`.
+///
+/// # Errors
+/// When the port is taken, or the bot cannot start.
+pub async fn run(port: u16, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let data = std::env::temp_dir().join(format!("lockkeeper-sandbox-{}", std::process::id()));
+    let sandbox = Sandbox::open(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &data).await?;
+    let config = sandbox.config(SETTINGS)?;
+    println!("The sandbox is open: http://{}\nNothing leaves this machine. Ctrl-C ends it.", sandbox.page);
+    let result = bot::run(config, sandbox.clock.clone(), shutdown).await;
+    sandbox.close().await;
+    // The world is gone, so what the bot remembers of it is worth nothing.
+    let _ = std::fs::remove_dir_all(&data);
+    result
+}
+
+async fn listen() -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listen on loopback")?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+async fn turn(world: World, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        world.tick();
+        tokio::select! {
+            () = tokio::time::sleep(TURN) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+fn panel(
+    world: &World,
+) -> page::World<
+    impl Fn() -> serde_json::Value + Clone + Send + Sync + 'static,
+    impl Fn(serde_json::Value) -> Result<String, String> + Clone + Send + Sync + 'static,
+> {
+    let (seen, done) = (world.clone(), world.clone());
+    page::World {
+        view: move || seen.view(),
+        act: move |act| {
+            let act = serde_json::from_value(act).map_err(|error| format!("The world cannot do that: {error}"))?;
+            done.act(act)
+        },
+    }
+}

@@ -25,7 +25,8 @@ impl App {
             .bold(self.state.name.as_str())
             .say(" · ")
             .link(pipeline.repo.clone(), format!("https://github.com/{}", pipeline.repo));
-        let mut message = Message { summary: format!("{}: status", self.state.name), parts: Vec::new() }.text(title);
+        let mut message =
+            Message { summary: Line::plain(format!("{}: status", self.state.name)), parts: Vec::new() }.text(title);
         message = message.list(pipeline.environments.iter().map(|e| self.environment_status(e)).collect());
         if self.is_split() {
             message = message.text(self.live_line());
@@ -44,6 +45,22 @@ impl App {
             message = message.text(line.say(format!(": “{}”", cut(&hold.reason, 300))));
         }
         self.with_age(message, now)
+    }
+
+    /// This app in a line: what production runs and what the newest run does.
+    pub fn brief(&self) -> Message {
+        let line = Line::default()
+            .bold(self.state.name.as_str())
+            .say(" · ")
+            .then(self.live_line())
+            .say(" · ")
+            .then(self.current_line());
+        Message::line(line)
+    }
+
+    /// Whether anything is merged and not in production.
+    pub fn has_pending(&self) -> bool {
+        self.pending().is_some_and(|pending| !pending.is_empty())
     }
 
     fn environment_status(&self, environment: &Environment) -> Line {
@@ -92,7 +109,9 @@ impl App {
             .bold(self.state.name.as_str())
             .say(format!(" · {} not in production", self.amount(&pending)));
         let message = Message::line(title).list(list(&pending, 25, |s| self.pending_line(s, now)));
-        self.with_age(message, now).buttons(vec![self.button("Ping their authors", What::Ping)])
+        let anybody = pending.iter().any(|s| !self.rides_along(&s.change, now));
+        let ping = anybody.then(|| self.button("Ping their authors", What::Ping));
+        self.with_age(message, now).buttons(ping.into_iter().collect())
     }
 
     fn pending_line(&self, shipped: &Shipped, now: Timestamp) -> Line {
@@ -119,11 +138,18 @@ impl App {
         if self.rides_along(change, now) {
             return "no run of its own (only ignored files): rides along with the next deploy".into();
         }
-        match self.newest() {
-            Some(newest) if self.carries(newest, change) => {
-                format!("in run {}: {}", newest.run.number, phase_words(&self.phase(newest)))
+        let Some(newest) = self.newest().filter(|newest| self.carries(newest, change)) else {
+            return "its run is about to start".into();
+        };
+        let number = newest.run.number;
+        match (self.phase(newest), self.superseder(newest)) {
+            (Phase::Superseded, Some(by)) if by.run.workflow == Workflow::Redeploy => {
+                format!(
+                    "redeploy {} replaced run {number}: nothing deploys it until Deploy is started again",
+                    by.run.number
+                )
             }
-            Some(_) | None => "its run is about to start".into(),
+            (phase, _) => format!("run {number}: {}", phase_words(&phase)),
         }
     }
 

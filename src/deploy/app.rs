@@ -156,7 +156,20 @@ impl App {
         &self.policy
     }
 
-    /// What each environment is known to run.
+    /// The same settings for another document.
+    pub fn shared_policy(&self) -> Arc<Policy> {
+        self.policy.clone()
+    }
+
+    /// Whether both remember the same, the time of the last look apart.
+    pub fn is_same(&self, other: &App) -> bool {
+        let first_look = |app: &App| app.state.looked.map(|(first, _)| first);
+        let mut state = other.state.clone();
+        state.looked = self.state.looked;
+        first_look(self) == first_look(other) && self.state == state
+    }
+
+    /// What production is known to run.
     pub fn deployed(&self) -> Vec<(EnvName, Sha)> {
         let production = self.pipeline().into_iter().flat_map(Pipeline::production);
         production.filter_map(|e| Some((e.name.clone(), self.state.live.get(&e.name)?.sha.clone()))).collect()
@@ -177,6 +190,11 @@ impl App {
         let since = self.state.looked.map_or(now, |(first, _)| first);
         self.state.looked = Some((since, now));
         self.state.main = Some(look.main);
+        // A run that goes on but has left the lists is looked at by itself.
+        let listed: BTreeSet<RunId> = look.runs.iter().map(|run| run.id).collect();
+        for tracked in self.state.runs.values_mut().filter(|t| !t.run.is_over() && !listed.contains(&t.run.id)) {
+            tracked.due = true;
+        }
         for run in look.runs {
             let over = run.is_over();
             let id = run.id;
@@ -220,6 +238,7 @@ impl App {
                 tracked.learn(&pipeline, details);
                 self.enter(id);
             }
+            Finding::Gone(run) => drop(self.state.runs.remove(&run)),
             Finding::WhyCancelled(run, why) => {
                 if let Some(tracked) = self.state.runs.get_mut(&run) {
                     tracked.cancelled_by = Some(why);
@@ -232,8 +251,13 @@ impl App {
     /// What the core wants to know now; the watcher finds it out and comes back with `Learned`, until nothing is wanted.
     pub fn wanted(&self, now: Timestamp) -> Vec<Wanted> {
         let Some(pipeline) = self.pipeline() else { return Vec::new() };
-        let mut wanted: Vec<Wanted> =
-            self.state.runs.values().filter(|t| t.due && t.noticed).map(|t| Wanted::Details(t.run.id)).collect();
+        let mut wanted: Vec<Wanted> = self
+            .state
+            .runs
+            .values()
+            .filter(|t| t.due && (t.noticed || t.known))
+            .map(|t| Wanted::Details(t.run.id))
+            .collect();
         wanted.extend(self.next_of_history(pipeline).map(Wanted::Details));
         wanted.extend(self.state.runs.values().filter_map(why_cancelled));
         wanted.extend(self.wanted_ranges(now).into_iter().map(|(base, head)| Wanted::Range { base, head }));
@@ -265,7 +289,6 @@ impl App {
                 | Effect::Thread { .. }
                 | Effect::Announce { .. }
                 | Effect::Answer(..)
-                | Effect::Open { .. }
                 | Effect::Record(_),
                 _,
             ) => Vec::new(),

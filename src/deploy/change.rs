@@ -52,13 +52,30 @@ pub struct Change {
     pub commits: Vec<Sha>,
 }
 
-/// What a change is known by.
+/// What a change is known by. Written as people write it, so that it can be a key in JSON: `#4501`, or a full SHA.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub enum ChangeKey {
     /// A pull request.
     Pr(PrNumber),
     /// A commit pushed without one.
     Commit(Sha),
+}
+
+impl From<ChangeKey> for String {
+    fn from(key: ChangeKey) -> Self {
+        match key {
+            ChangeKey::Pr(number) => format!("#{number}"),
+            ChangeKey::Commit(sha) => sha.as_str().to_owned(),
+        }
+    }
+}
+
+impl From<String> for ChangeKey {
+    fn from(key: String) -> Self {
+        let number = key.strip_prefix('#').and_then(|number| number.parse().ok());
+        number.map_or_else(|| Self::Commit(Sha::new(key)), Self::Pr)
+    }
 }
 
 impl fmt::Display for ChangeKey {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Reply, Request};
-use super::message::{Form, Message};
+use super::message::Message;
 use super::name::{AppName, EnvName, RunId, Sha, SlackId};
 
 /// Something to be done outside.
@@ -41,13 +41,6 @@ pub enum Effect {
     },
     /// Answer one person.
     Answer(Reply, SlackId, Message),
-    /// Open a form. The trigger lives for 3 seconds.
-    Open {
-        /// Slack's `trigger_id`.
-        trigger: String,
-        /// Which form.
-        form: Form,
-    },
     /// A line for the audit log. Written by the commit itself: nothing is left to perform.
     Record(Record),
 }
@@ -109,7 +102,6 @@ impl fmt::Display for Effect {
             }
             Self::Announce { topic, message } => write!(f, "announce {topic}: {message}"),
             Self::Answer(_, to, message) => write!(f, "answer {to}: {message}"),
-            Self::Open { form, .. } => write!(f, "open {form:?}"),
             Self::Record(record) => write!(f, "record {record}"),
         }
     }

@@ -156,6 +156,8 @@ pub enum Wanted {
 pub enum Finding {
     /// The run with its details, both fresh.
     Details(Box<Run>, Details),
+    /// GitHub does not know the run any more: somebody deleted it.
+    Gone(RunId),
     /// Why it was cancelled.
     WhyCancelled(RunId, CancelledBy),
     /// `None` when GitHub does not know one of the commits any more.

@@ -13,7 +13,7 @@ use super::name::SlackId;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// One line for notifications and screen readers.
-    pub summary: String,
+    pub summary: Line,
     /// From top to bottom.
     pub parts: Vec<Part>,
 }
@@ -206,7 +206,7 @@ impl Line {
 impl Message {
     /// A message of one paragraph, which is its summary too.
     pub fn line(line: Line) -> Self {
-        Self { summary: line.to_string(), parts: vec![Part::Text(line)] }
+        Self { summary: line.clone(), parts: vec![Part::Text(line)] }
     }
 
     /// A message of one plain sentence.

@@ -8,7 +8,7 @@ use super::ledger::Shipped;
 use super::message::{Button, Confirm, Line, Message, Press, Shown, Style, What};
 use super::name::{EnvName, Login, SlackId};
 use super::phase::{Phase, places_in};
-use super::pipeline::{Environment, Kind};
+use super::pipeline::{Environment, Kind, Pipeline};
 use super::run::Workflow;
 use super::text::{and, cut, list, plural};
 use super::track::{State, Tracked, Why};
@@ -23,10 +23,10 @@ impl App {
         let head = self.headline(tracked);
         if phase == Phase::Superseded {
             let line = head.then(self.replaced_by(tracked));
-            return Message { summary: line.to_string(), ..Message::line(line) };
+            return Message::line(line);
         }
         let state = self.state_line(tracked, &phase);
-        let summary = format!("{head}: {state}");
+        let summary = head.clone().say(": ").then(state.clone());
         let mut message = Message { summary, parts: Vec::new() }.text(head).text(state);
         if !tracked.places.is_empty() || !tracked.run.is_over() {
             message = message.text(self.environments_line(tracked));
@@ -108,8 +108,8 @@ impl App {
     }
 
     fn done_line(&self, tracked: &Tracked) -> Line {
-        let live: Vec<&EnvName> =
-            places_in(tracked, |s| s == State::Deployed).filter(|n| self.kind(n) == Some(Kind::Production)).collect();
+        let production = self.pipeline().into_iter().flat_map(Pipeline::production).map(|e| &e.name);
+        let live: Vec<&EnvName> = production.filter(|name| tracked.state(name) == Some(State::Deployed)).collect();
         let since = live.iter().filter_map(|name| tracked.places.get(*name)?.since).max();
         let line = match (tracked.run.workflow, since) {
             (Workflow::Redeploy, Some(since)) => {
@@ -255,8 +255,10 @@ impl App {
             }
         }
         let split = if self.is_split() { "⚠️ Production is split: " } else { "Production now: " };
-        let parts =
-            versions.into_iter().map(|(version, names)| Line::plain(format!("{} runs ", and(&names))).code(version));
+        let parts = versions.into_iter().map(|(version, names)| {
+            let verb = if names.len() == 1 { "runs" } else { "run" };
+            Line::plain(format!("{} {verb} ", and(&names))).code(version)
+        });
         Line::plain(split).then(Line::join(parts, " · "))
     }
 

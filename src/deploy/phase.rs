@@ -90,7 +90,7 @@ impl App {
     }
 
     fn cancelled(&self, tracked: &Tracked) -> Phase {
-        let asked = tracked.cancelled_by.is_some() || (tracked.known && tracked.unfinished.is_empty());
+        let asked = tracked.cancelled_by.is_some() || (tracked.known && !tracked.due && tracked.unfinished.is_empty());
         match &tracked.cancelled_by {
             _ if !asked => Phase::Ending,
             Some(CancelledBy::Person(login)) => Phase::CancelledBy(login.clone()),

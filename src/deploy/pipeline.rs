@@ -70,6 +70,30 @@ pub struct Environment {
     pub gated: Option<bool>,
 }
 
+/// What the config file says about environments, by their names at GitHub. It wins over the workflow file.
+pub type Overrides = BTreeMap<EnvName, EnvironmentOverride>;
+
+/// What the config file says about one environment; `None` leaves it to the workflow file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EnvironmentOverride {
+    /// What people call it.
+    pub label: Option<String>,
+    /// Test or production.
+    pub kind: Option<Kind>,
+    /// Where a person looks at it.
+    pub url: Option<String>,
+    /// AWS region: `us-west-1`.
+    pub region: Option<String>,
+    /// Its name at Elastic Beanstalk.
+    pub beanstalk: Option<Beanstalk>,
+    /// The environments that have to succeed before this one starts.
+    pub needs: Option<Vec<EnvName>>,
+    /// The display name of the job that deploys it; needed for an environment that the workflow file does not show.
+    pub job: Option<String>,
+    /// Label → URL: logs, errors, dashboards.
+    pub links: BTreeMap<String, String>,
+}
+
 /// An environment's name at Elastic Beanstalk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beanstalk {

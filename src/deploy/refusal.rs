@@ -83,7 +83,7 @@ pub enum Refusal {
     /// The pipeline has not been read yet.
     NotReadYet(AppName),
     /// The command could not be understood; the sentence of `command`.
-    Misread(String),
+    Misread(Line),
     /// The person's GitHub login is not known.
     NotLinked,
     /// The change is somebody else's.
@@ -132,6 +132,7 @@ impl Refusal {
             Self::NotWaiting { run, phase } => Line::default()
                 .link(format!("Run {}", run.number), run.url.clone())
                 .say(format!(" is not waiting for an approval: {}", not_waiting(phase))),
+            Self::Misread(sentence) => sentence.clone(),
             plain => Line::plain(plain.words()),
         }
     }
@@ -212,16 +213,18 @@ impl Refusal {
                 "GitHub does not let Lockkeeper approve {environment}: its account is not a required reviewer there. Approve on GitHub’s page, and have it added."
             ),
             Self::NotReadYet(app) => format!("The workflow files of {app} have not been read yet. Try again in a minute."),
-            Self::Misread(sentence) => sentence.clone(),
             Self::NotLinked => {
                 "Your GitHub login is not known here, so I cannot tell which changes are yours. Whoever runs Lockkeeper adds it under [people].".into()
             }
             Self::NotYours(change) => format!("{change} is not yours: its author, or whoever merged it, says that it is tested."),
             Self::NothingToTick => "None of your changes is waiting to be tested.".into(),
-            Self::NothingPending(app) => format!("Everything that is merged in {app} is in production. Nobody to ping."),
+            Self::NothingPending(app) => {
+                format!("There is nobody to ping in {app}: what is merged is in production, or rides along with the next deploy.")
+            },
             Self::AlreadyPinged => "They were all pinged about this before; once is enough.".into(),
             Self::NotHeld(app) => format!("{app} is not on hold."),
             Self::OnHold { .. }
+            | Self::Misread(_)
             | Self::Faster { .. }
             | Self::AlreadyHeld { .. }
             | Self::NotNewest { .. }

@@ -93,7 +93,7 @@ impl App {
             return Ok(Vec::new());
         }
         let names: Vec<(EnvName, String)> = pipeline.production().map(|e| (e.name.clone(), e.label.clone())).collect();
-        command::match_environment(typed, &names).map_err(|misread| Refusal::Misread(misread.to_string()))
+        command::match_environment(typed, &names).map_err(|unclear| Refusal::Misread(unclear.sentence()))
     }
 
     fn tick(

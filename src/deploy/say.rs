@@ -14,7 +14,7 @@ use super::pipeline::{Environment, Kind};
 use super::run::Workflow;
 use super::track::{State, Tracked};
 
-/// How long a new run's notice waits for the first look at its jobs, so that it is not posted half empty.
+/// How long a new run's notice waits for its jobs and changes to be known, so that it is not posted half empty.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
 impl App {
@@ -37,9 +37,11 @@ impl App {
     /// The notice of a run, if it is to look different now.
     fn show(&mut self, id: RunId, now: Timestamp) -> Option<Effect> {
         let tracked = self.state.runs.get(&id)?;
-        let half_empty =
-            tracked.shown.is_none() && !tracked.known && now.duration_since(tracked.run.started_at) < PATIENCE;
-        if half_empty {
+        let complete = tracked.known && (tracked.run.workflow == Workflow::Redeploy || self.ships(tracked).is_some());
+        let half_empty = tracked.shown.is_none() && !complete && now.duration_since(tracked.run.started_at) < PATIENCE;
+        // How a run ended is said once it is known, not guessed and corrected.
+        let unclear = tracked.run.is_over() && (tracked.due || self.phase(tracked) == Phase::Ending);
+        if half_empty || unclear {
             return None;
         }
         let message = self.notice(tracked, now);

@@ -19,7 +19,11 @@ impl App {
         let people = self.mentions(tested_by);
         let run = tracked.run.number;
         let places = self.test_places(tracked);
-        let line = people.unwrap_or_default().say(format!("Run {run} is on ")).then(places).say(".");
+        let line = match people {
+            Some(people) => people.say(format!("run {run} is on ")),
+            None => Line::plain(format!("Run {run} is on ")),
+        };
+        let line = line.then(places).say(".");
         let ask = match (ships.len(), self.has_gates()) {
             (0, true) => format!("It changes nothing in production that could be tested. {}", self.who_approves()),
             (_, true) => format!(
@@ -149,10 +153,8 @@ impl App {
     /// Asks the authors of what is not in production.
     pub(super) fn ping_text(&self, waiting: &[&Shipped], by: &SlackId) -> Message {
         let people = self.mentions(waiting.iter().filter_map(|s| s.change.person())).unwrap_or_default();
-        let line = people.say(format!(
-            "{} of yours not in production yet; ",
-            if waiting.len() == 1 { "a change is" } else { "changes are" }
-        ));
+        let what = if waiting.len() == 1 { "this change of yours is" } else { "these changes of yours are" };
+        let line = people.say(format!("{what} not in production yet; "));
         let message = Message::line(line.mention(by).say(" asks what they wait for."));
         message.list(list(waiting, 20, |s| {
             Line::default()

@@ -1,0 +1,124 @@
+use std::future::pending;
+
+use http_body_util::BodyExt;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::http::{Request, Response, respond};
+
+const IMPATIENT: Patience =
+    Patience { attempt: Duration::from_millis(500), operation: Duration::from_secs(3), attempts: 2 };
+
+/// A client of a server that answers as told, and what it was asked: `region body`.
+async fn beanstalk(answer: fn() -> Option<Response>) -> (Beanstalk, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, asked) = mpsc::unbounded_channel();
+    let handler = move |request: Request| {
+        let tell = tell.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let region =
+                parts.headers["authorization"].to_str().unwrap().split('/').nth(2).unwrap_or_default().to_owned();
+            let body = body.collect().await.unwrap().to_bytes();
+            let _ = tell.send(format!("{region} {}", String::from_utf8_lossy(&body)));
+            match answer() {
+                Some(response) => response,
+                None => pending().await,
+            }
+        }
+    };
+    tokio::spawn(crate::http::serve(listener, CancellationToken::new(), handler));
+    (Beanstalk::fixed(&address, IMPATIENT), asked)
+}
+
+fn xml(status: u16, body: &str) -> Option<Response> {
+    Some(respond(status, "text/xml", body.to_owned()))
+}
+
+fn two() -> Option<Response> {
+    xml(
+        200,
+        r#"<DescribeEnvironmentsResponse xmlns="http://elasticbeanstalk.amazonaws.com/docs/2010-12-01/">
+  <DescribeEnvironmentsResult><Environments>
+    <member><EnvironmentName>h-prod</EnvironmentName><VersionLabel>h-prod20261101T101010Z-20261101-g1234567</VersionLabel>
+      <Status>Ready</Status><Health>Green</Health><HealthStatus>Ok</HealthStatus><DateUpdated>2026-11-01T10:12:13.599Z</DateUpdated></member>
+    <member><EnvironmentName>h-new</EnvironmentName><Status>Dreaming</Status><Health>Grey</Health></member>
+  </Environments></DescribeEnvironmentsResult>
+  <ResponseMetadata><RequestId>11111111-2222-3333-4444-555555555555</RequestId></ResponseMetadata>
+</DescribeEnvironmentsResponse>"#,
+    )
+}
+
+fn denied() -> Option<Response> {
+    xml(
+        403,
+        "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User x is not\nauthorized</Message></Error>\
+         <RequestId>1</RequestId></ErrorResponse>",
+    )
+}
+
+#[tokio::test]
+async fn environments_of_two_regions_by_one_client() {
+    let (beanstalk, mut asked) = beanstalk(two).await;
+    let names = ["h-prod".to_owned(), "h-new".to_owned()];
+    let environments = beanstalk.environments("us-west-1", "h", &names).await.unwrap();
+    assert_eq!(environments[0].version_label.as_deref(), Some("h-prod20261101T101010Z-20261101-g1234567"));
+    assert_eq!(environments[0].health_status.as_deref(), Some("Ok"));
+    assert_eq!(environments[0].updated_at, "2026-11-01T10:12:13.599Z".parse().ok());
+    assert_eq!((environments[1].status.as_str(), environments[1].version_label.as_deref()), ("Dreaming", None));
+    beanstalk.environments("ca-central-1", "h", &names).await.unwrap();
+    let first = asked.recv().await.unwrap();
+    assert!(first.starts_with("us-west-1 ") && first.contains("IncludeDeleted=false"), "{first}");
+    assert!(first.contains("ApplicationName=h&") && first.contains("EnvironmentNames.member.2=h-new"), "{first}");
+    assert!(asked.recv().await.unwrap().starts_with("ca-central-1 "));
+    assert!(beanstalk.available().await);
+}
+
+#[tokio::test]
+async fn errors_are_one_short_line() {
+    type Answer = fn() -> Option<Response>;
+    let cases: [(Answer, &str, usize); 3] = [
+        (denied, "elastic beanstalk in us-west-1: AccessDenied: User x is not authorized", 1),
+        (|| xml(503, "<html>"), "elastic beanstalk in us-west-1: ", 2),
+        (|| None, "elastic beanstalk in us-west-1: no answer in time", 2),
+    ];
+    for (answer, expected, attempts) in cases {
+        let (beanstalk, mut asked) = beanstalk(answer).await;
+        let error = beanstalk.environments("us-west-1", "h", &[]).await.unwrap_err().to_string();
+        assert!(error.starts_with(expected) && error.len() < 300 && !error.contains('\n'), "{error}");
+        let mut count = 0;
+        while asked.try_recv().is_ok() {
+            count += 1;
+        }
+        assert_eq!(count, attempts, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn looking_for_credentials_comes_to_an_end() {
+    // Off AWS the chain ends at a metadata service that nobody answers for; whether there are keys here does not matter.
+    let limit = CREDENTIALS + Duration::from_secs(5);
+    assert!(tokio::time::timeout(limit, Beanstalk::new().available()).await.is_ok());
+}
+
+#[test]
+fn tags_of_labels() {
+    let cases = [
+        ("h-prod20261101T101010Z-20261101-g1234567", Some("20261101-g1234567")),
+        ("lms-qa20261031T235959Z-20261031-gabcdef12", Some("20261031-gabcdef12")),
+        ("h-websocket-prod20261101T101010Z-20261101-g1234567", Some("20261101-g1234567")),
+        ("20210715-gabc123", Some("20210715-gabc123")),
+        ("Sample Application", None),
+        ("h-prod-2026110-g1234567", None),
+        ("h-prod-20261101-gxyz", None),
+        ("h-prod-20261101-g", None),
+        ("-g", None),
+        ("", None),
+    ];
+    for (label, tag) in cases {
+        assert_eq!(tag_of_label(label).as_deref(), tag, "{label}");
+    }
+}

@@ -1,0 +1,237 @@
+//! Every kind of ending called by its name, and what production runs after it.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+fn approved() -> Story {
+    let mut story = Story::new();
+    story.merge("ana-gh", "Fix RPC").look().pass(5).on_staging().look().click("BEN").taken();
+    story.heard();
+    story.newest().1.gates.clear();
+    story
+}
+
+#[test]
+fn one_country_failed_is_a_split() {
+    let mut story = approved();
+    story.pass(1).job("Production", Status::Completed, Some(Conclusion::Success));
+    story.job("Production (Canada)", Status::Completed, Some(Conclusion::Failure));
+    story.step("Production (Canada)", Some(Conclusion::Failure)).finish(Conclusion::Failure).look();
+    assert_snapshot!(story.said.join("\n"), @"
+    notice of 812: *h · run 812* · [Fix RPC]
+    ❌ Failed at Production (Canada): job [Production (Canada) / Deploy], step “Install dependencies and run deploy script”
+    Staging ✅ done 10:05 · Production ✅ done 10:06 · Production (Canada) ❓ unknown
+    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `unknown: a000000 or a000001`
+    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Ships 1 change:
+    • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    trouble in channel and thread of 812: @BEN: h [run 812] did not get through production.
+    ❌ Failed at Production (Canada): job [Production (Canada) / Deploy], step “Install dependencies and run deploy script”
+    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `unknown: a000000 or a000001`
+    ❓ Production (Canada): the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
+    Next: [look at the run] and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    ");
+    story.said.clear();
+    assert_snapshot!(story.app.status(story.now), @"
+    *h* · [hypothesis/h]
+    • Staging (test) runs `a000001` from run 812 since 10:05
+    • Production runs `a000001` from run 812 since 10:06
+    • Production (Canada) runs `unknown: a000000 or a000001` from run 811 since 10:00 · ❓ run 812 touched it and nobody saw the end
+    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `unknown: a000000 or a000001`
+    [Run 812] · Fix RPC: failed
+    1 change not in production.
+    ");
+    // The failed job is re-run and succeeds: green jobs are listed again with their old times.
+    story.pass(10);
+    let old = story.newest().1.jobs.clone();
+    story.newest().0.attempt = 2;
+    story.newest().0.status = Status::InProgress;
+    story.newest().0.conclusion = None;
+    let started = story.now;
+    story.newest().0.started_at = started;
+    for job in old.into_iter().filter(|job| job.conclusion == Some(Conclusion::Success)) {
+        story.newest().1.jobs.push(Job { id: job.id + 500, attempt: 2, ..job });
+    }
+    story.job("Production (Canada)", Status::Completed, Some(Conclusion::Success)).finish(Conclusion::Success).look();
+    assert_snapshot!(story.notice(812), @"
+    *h · run 812* · [Fix RPC] · attempt 2
+    ✅ `a000001` is live on Production and Production (Canada) since 10:16
+    Staging ✅ done 10:05 · Production ✅ done 10:06 · Production (Canada) ✅ done 10:16
+    Shipped 1 change:
+    • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    ");
+    assert!(!story.app.is_split());
+}
+
+#[test]
+fn a_production_job_cancelled_half_way_is_unknown() {
+    let mut story = approved();
+    story.pass(1).job("Production", Status::InProgress, None).job("Production (Canada)", Status::InProgress, None);
+    story.step("Production", None).pass(1).look();
+    story.heard();
+    story.step("Production", Some(Conclusion::Cancelled)).finish(Conclusion::Cancelled);
+    let id = story.newest().0.id;
+    story.why.insert(id, CancelledBy::Person("chi-gh".into()));
+    story.look();
+    assert_snapshot!(story.said.join("\n"), @"
+    notice of 812: *h · run 812* · [Fix RPC]
+    ⏹️ Cancelled by @CHI
+    Staging ✅ done 10:05 · Production ❓ unknown · Production (Canada) ⏹️ cancelled, not touched
+    ⚠️ Production is split: Production runs `unknown: a000000 or a000001` · Production (Canada) runs `a000000`
+    Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
+    Ships 1 change:
+    • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    trouble in channel and thread of 812: @BEN: h [run 812] did not get through production.
+    ⚠️ Production is split: Production runs `unknown: a000000 or a000001` · Production (Canada) runs `a000000`
+    ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
+    Next: [look at the run] and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    ");
+    story.said.clear();
+}
+
+#[test]
+fn a_redeploy_never_counts_as_deploying_main() {
+    let mut story = Story::new();
+    story.merge("ana-gh", "Fix RPC").look().pass(5).on_staging().look().finish(Conclusion::Cancelled);
+    let id = story.newest().0.id;
+    story.why.insert(id, CancelledBy::Person("ana-gh".into()));
+    story.pass(1).start("ben-gh", "Redeploy");
+    story.newest().0.workflow = Workflow::Redeploy;
+    for name in ["Production", "Production (Canada)"] {
+        story.job(name, Status::Completed, Some(Conclusion::Success));
+    }
+    story.pass(5).finish(Conclusion::Success).look();
+    story.heard();
+    assert!(story.app.deployed().iter().all(|(_, live)| *live == sha(0)));
+    assert_eq!(story.app.pending().expect("known").len(), 1);
+}
+
+#[test]
+fn a_build_that_fails_touches_nothing() {
+    let mut story = Story::new();
+    story.merge("ana-gh", "Fix RPC");
+    story.job("Docker Hub", Status::Completed, Some(Conclusion::Failure));
+    story.newest().1.jobs[0].name = "Docker Hub / Release".into();
+    story.newest().1.jobs[0].steps =
+        vec![Step { name: "build".into(), status: Status::Completed, conclusion: Some(Conclusion::Failure) }];
+    story.pass(1).finish(Conclusion::Failure).look();
+    assert_snapshot!(story.said.join("\n"), @"
+    notice of 812: *h · run 812* · [Fix RPC]
+    ❌ Failed: job [Docker Hub / Release], step “build”
+    Production now: Production and Production (Canada) run `a000000`
+    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Ships 1 change:
+    • ⬜ [#4501] Fix RPC · ana-gh, merged 10:00
+    notice of 812: *h · run 812* · [Fix RPC]
+    ❌ Failed: job [Docker Hub / Release], step “build”
+    Production now: Production and Production (Canada) run `a000000`
+    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Ships 1 change:
+    • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    ");
+    story.said.clear();
+}
+
+#[test]
+fn timed_out_broken_and_cancelled_by_nobody_knows_whom() {
+    let mut story = Story::new();
+    story.merge("ana-gh", "Slow").look().job("Staging", Status::Completed, Some(Conclusion::TimedOut));
+    story.pass(1).finish(Conclusion::TimedOut).look();
+    assert_snapshot!(story.notice(812), @"
+    *h · run 812* · [Slow]
+    ⌛ Ran into a time limit at Staging: job [Staging / Deploy]
+    Staging ⌛ timed out, not touched · Production ▫️ not reached · Production (Canada) ▫️ not reached
+    Production now: Production and Production (Canada) run `a000000`
+    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Ships 1 change:
+    • ⬜ [#4501] Slow · @ANA, merged 10:00
+    ");
+    story
+        .merge("ana-gh", "Odd")
+        .look()
+        .job("Staging", Status::InProgress, None)
+        .pass(1)
+        .finish(Conclusion::Cancelled)
+        .look();
+    assert_snapshot!(story.notice(813), @"
+    *h · run 813* · [Odd]
+    ⏹️ Cancelled; GitHub does not say by whom
+    Staging ⏹️ cancelled, not touched · Production ▫️ not reached · Production (Canada) ▫️ not reached
+    Production now: Production and Production (Canada) run `a000000`
+    Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
+    Ships 2 changes:
+    • ⬜ [#4501] Slow · @ANA, merged 10:00
+    • ⬜ [#4502] Odd · @ANA, merged 10:01
+    ");
+    story.merge("ana-gh", "Broken").look().pass(1).finish(Conclusion::StartupFailure).look();
+    assert_snapshot!(story.notice(814), @"
+    *h · run 814* · [Broken]
+    ❌ GitHub could not start it: the workflow file is broken. See [the run]
+    Production now: Production and Production (Canada) run `a000000`
+    Ships 3 changes:
+    • ⬜ [#4501] Slow · @ANA, merged 10:00
+    • ⬜ [#4502] Odd · @ANA, merged 10:01
+    • ⬜ [#4503] Broken · @ANA, merged 10:02
+    ");
+}
+
+#[test]
+fn a_dispatch_from_another_branch_is_said_loudly() {
+    let mut story = Story::new();
+    story.merge("ana-gh", "Fix RPC");
+    story.newest().0.branch = "try-it".into();
+    story.look().pass(5).on_staging().look();
+    let shown = story.button();
+    assert_snapshot!(story.app.confirm_text(&shown), @"h a000001 goes to Production and Production (Canada). It ships 1 change of 1 person. Not ticked as tested: #4501. It is from branch try-it, not main.");
+    assert_snapshot!(story.notice(812), @"
+    *h · run 812* · [Fix RPC] · ⚠️ from branch `try-it`
+    ⏳ On Staging since 10:05, waiting for approval
+    Staging ✅ done 10:05 · Production ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    Ships 1 change:
+    • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    [Approve production…] [I tested mine] [What changes?] [Hold…]
+    ");
+}
+
+#[test]
+fn an_older_run_that_was_run_again_later_is_what_production_runs() {
+    let mut story = approved();
+    story.pass(5).ship().look();
+    story.heard();
+    let (mut run, mut details) = story.runs[0].clone();
+    story.pass(30);
+    run.attempt = 2;
+    run.started_at = story.now;
+    run.updated_at = story.now;
+    for job in details.jobs.clone() {
+        details.jobs.push(Job {
+            id: job.id + 500,
+            attempt: 2,
+            started_at: Some(story.now),
+            completed_at: Some(story.now),
+            ..job
+        });
+    }
+    story.runs[0] = (run, details);
+    story.look();
+    assert!(story.app.live().values().all(|live| live.number == 811), "{:?}", story.app.live());
+    story.said.clear();
+}
+
+#[test]
+fn a_stale_list_does_not_undo_what_is_known() {
+    let mut story = Story::new();
+    story.merge("ana-gh", "Fix RPC").look();
+    let before = story.runs.clone();
+    story.pass(5).on_staging().look();
+    story.heard();
+    let after = std::mem::replace(&mut story.runs, before);
+    let runs: Vec<Run> = story.runs.iter().rev().map(|(run, _)| run.clone()).collect();
+    let main = story.main[1].head.clone();
+    story.tell(Event::Seen(Look { runs, main }));
+    story.runs = after;
+    story.look();
+    assert_snapshot!(story.heard(), @"");
+    assert!(story.button().environments.len() == 2);
+}

@@ -1,0 +1,134 @@
+//! Laws that hold over any order of events.
+
+use proptest::prelude::{Just, Strategy, prop, prop_oneof, proptest};
+
+use super::*;
+
+/// Something that can happen.
+#[derive(Clone, Debug)]
+enum Happening {
+    Merge(usize),
+    Docs(usize),
+    OnStaging,
+    Ship,
+    Fail,
+    Cancel,
+    Look,
+    Click(usize),
+    StaleClick(usize),
+    Tick(usize),
+    Hold(usize),
+    Release(usize),
+    GitHubAnswers(bool),
+    Minutes(i64),
+}
+
+const LOGINS: [&str; 3] = ["ana-gh", "ben-gh", "chi-gh"];
+const PEOPLE: [&str; 6] = ["ANA", "BEN", "CHI", "GUEST", "STRANGER", "ROBOT"];
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        (0..3usize).prop_map(Happening::Merge),
+        (0..3usize).prop_map(Happening::Docs),
+        Just(Happening::OnStaging),
+        Just(Happening::Ship),
+        Just(Happening::Fail),
+        Just(Happening::Cancel),
+        Just(Happening::Look),
+        Just(Happening::Look),
+        (0..6usize).prop_map(Happening::Click),
+        (0..6usize).prop_map(Happening::StaleClick),
+        (0..6usize).prop_map(Happening::Tick),
+        (0..6usize).prop_map(Happening::Hold),
+        (0..6usize).prop_map(Happening::Release),
+        prop::bool::ANY.prop_map(Happening::GitHubAnswers),
+        (0..30i64).prop_map(Happening::Minutes),
+    ]
+}
+
+fn play(story: &mut Story, happening: Happening, shown: &mut Option<Shown>) {
+    let over = story.newest().0.is_over();
+    match happening {
+        Happening::Merge(n) => drop(story.merge(LOGINS[n], "Change")),
+        Happening::Docs(n) => drop(story.merge_docs(LOGINS[n], "Docs")),
+        Happening::OnStaging if !over && story.newest().1.gates.is_empty() => drop(story.on_staging()),
+        Happening::Ship if !over => drop(story.ship()),
+        Happening::Fail if !over => drop(story.finish(Conclusion::Failure)),
+        Happening::Cancel if !over => drop(story.finish(Conclusion::Cancelled)),
+        Happening::OnStaging | Happening::Ship | Happening::Fail | Happening::Cancel => {}
+        Happening::Look => drop(story.look()),
+        Happening::Click(n) => {
+            let run = story.newest().0.clone();
+            let environments = vec!["Production".into(), "Production (Canada)".into()];
+            let now = Shown { run: run.id, attempt: run.attempt, sha: run.sha, environments };
+            *shown = Some(now.clone());
+            story.ask(PEOPLE[n], Action::ApproveShown(now));
+        }
+        Happening::StaleClick(n) => {
+            if let Some(shown) = shown.clone() {
+                story.ask(PEOPLE[n], Action::ApproveShown(shown));
+            }
+        }
+        Happening::Tick(n) => drop(story.ask(PEOPLE[n], Action::Tested { prs: vec![] })),
+        Happening::Hold(n) => drop(story.ask(PEOPLE[n], Action::Hold { reason: "Because".into() })),
+        Happening::Release(n) => drop(story.ask(PEOPLE[n], Action::Release)),
+        Happening::GitHubAnswers(true) => drop(story.taken()),
+        Happening::GitHubAnswers(false) => drop(story.come_back(|_| Outcome::Failed("away".into()))),
+        Happening::Minutes(minutes) => drop(story.pass(minutes)),
+    }
+}
+
+/// A granted approval is of somebody who may, of the newest run as it is, at gates that wait, while nothing is on hold; and
+/// no gate is granted twice while its answer is out.
+fn assert_lawful(story: &Story, held: bool, out: usize) {
+    let Some(Effect::Approve(verdict)) = story.waiting.get(out) else { return };
+    let (run, details) = story.runs.last().expect("a run");
+    assert!(["ANA", "BEN"].contains(&verdict.request.by.as_str()), "{verdict} by somebody who may not");
+    assert_eq!((verdict.run, verdict.attempt, &verdict.sha), (run.id, run.attempt, &run.sha), "not the newest run");
+    assert!(!held, "{verdict} on hold");
+    for (id, _) in &verdict.gates {
+        assert!(details.gates.iter().any(|gate| gate.environment_id == *id), "{verdict} where nothing waits");
+        let twice = story.waiting[..out].iter().any(|other| match other {
+            Effect::Approve(other) => other.run == verdict.run && other.gates.iter().any(|(known, _)| known == id),
+            _ => false,
+        });
+        assert!(!twice, "{verdict} twice");
+    }
+}
+
+proptest! {
+    #[test]
+    fn approvals_are_lawful_and_nothing_is_said_twice(happenings in prop::collection::vec(happening(), 1..60)) {
+        let mut story = Story::new();
+        let mut shown = None;
+        let mut once = BTreeSet::new();
+        for happening in happenings {
+            let (held, out) = (story.app.state.hold.is_some(), story.waiting.len());
+            play(&mut story, happening, &mut shown);
+            if story.waiting.len() > out {
+                assert_lawful(&story, held, out);
+            }
+            for line in std::mem::take(&mut story.said) {
+                let once_only = ["ready ", "handover ", "trouble "].iter().any(|topic| line.starts_with(topic));
+                assert!(!once_only || once.insert(line.clone()), "said twice: {line}");
+            }
+        }
+        story.look();
+        let document = story.app.document().expect("a document");
+        assert!(document.len() < 1_000_000, "the document grows without end");
+        story.said.clear();
+    }
+
+    #[test]
+    fn looking_again_says_nothing_new(happenings in prop::collection::vec(happening(), 1..40)) {
+        let mut story = Story::new();
+        let mut shown = None;
+        for happening in happenings {
+            play(&mut story, happening, &mut shown);
+        }
+        story.look();
+        story.said.clear();
+        story.look();
+        assert!(story.said.is_empty(), "{:#?}", story.said);
+    }
+}

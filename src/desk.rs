@@ -1,0 +1,242 @@
+//! One app's desk: events come in one at a time, are decided by the core, and the decision is committed whole before anybody
+//! hears of it. Here is the only place where an app's document changes. Nothing slow happens at a desk: no network, only
+//! the store.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use jiff::SignedDuration;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::deploy::app::App;
+use crate::deploy::effect::Effect;
+use crate::deploy::event::{Event, Request};
+use crate::deploy::name::AppName;
+use crate::store::{Commit, Committed, EffectId, NewEffect, Store, Version};
+
+/// Letters that may wait at a desk before senders have to.
+const TRAY: usize = 256;
+/// A decision that lost the race this often means that something else is wrong.
+const RACES: usize = 10;
+/// An acknowledged request that could not be decided for this long is not decided any more: its person has moved on.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+/// Slack's `response_url` lives this long (`facts/slack.md` 2.3).
+const REPLY_LIFE: SignedDuration = SignedDuration::from_mins(30);
+
+/// The way to one app's desk, and the app as last committed.
+#[derive(Clone)]
+pub struct Desk {
+    tray: mpsc::Sender<Letter>,
+    app: watch::Receiver<Arc<App>>,
+}
+
+/// What all desks share.
+#[derive(Clone)]
+pub struct Office {
+    /// Where decisions are remembered.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Told after every commit that leaves something to perform.
+    pub changed: Arc<Notify>,
+    /// Closes the desks, once nobody has letters for them any more.
+    pub closing: CancellationToken,
+}
+
+struct Letter {
+    event: Event,
+    settles: Option<EffectId>,
+    done: oneshot::Sender<anyhow::Result<()>>,
+}
+
+impl Desk {
+    /// Opens the desk of an app as the store remembers it, or as a new one. The clerk's future works until the office closes,
+    /// and ends with the letter it has in hand.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds a document that this version cannot.
+    pub async fn open(new: App, name: AppName, office: Office) -> anyhow::Result<(Self, impl Future<Output = ()>)> {
+        let (version, app) = match office.store.load(&name).await.with_context(|| format!("load {name}"))? {
+            Some((version, document)) => {
+                let app = App::restore(&document, new.shared_policy());
+                (version, app.with_context(|| format!("read the document of {name}"))?)
+            }
+            None => (Version(0), new),
+        };
+        let (tray, letters) = mpsc::channel(TRAY);
+        let (publish, app) = watch::channel(Arc::new(app));
+        let clerk = Clerk { name, version, publish, office };
+        Ok((Self { tray, app }, clerk.work(letters)))
+    }
+
+    /// The app as last committed.
+    pub fn app(&self) -> Arc<App> {
+        self.app.borrow().clone()
+    }
+
+    /// Tells what happened. When this returns the decision is remembered; the effect that led to it, if named, is settled
+    /// in the same stroke. An event that was seen before changes nothing and is no error.
+    ///
+    /// # Errors
+    /// When the decision could not be remembered.
+    pub async fn tell(&self, event: Event, settles: Option<EffectId>) -> anyhow::Result<()> {
+        let (done, told) = oneshot::channel();
+        let letter = Letter { event, settles, done };
+        if self.tray.send(letter).await.is_err() {
+            bail!("the desk is closed");
+        }
+        told.await.context("the desk closed before it decided")?
+    }
+}
+
+struct Clerk {
+    name: AppName,
+    version: Version,
+    publish: watch::Sender<Arc<App>>,
+    office: Office,
+}
+
+impl Clerk {
+    async fn work(mut self, mut letters: mpsc::Receiver<Letter>) {
+        let closing = self.office.closing.clone();
+        loop {
+            let letter = tokio::select! {
+                letter = letters.recv() => letter,
+                () = closing.cancelled() => None,
+            };
+            let Some(letter) = letter else { return };
+            let done = self.decide(letter.event, letter.settles).await;
+            // Nobody may be waiting any more; the decision stands all the same.
+            let _ = letter.done.send(done);
+        }
+    }
+
+    async fn decide(&mut self, event: Event, settles: Option<EffectId>) -> anyhow::Result<()> {
+        for _ in 0..RACES {
+            let known = self.publish.borrow().clone();
+            let decision = self.consider(&known, &event)?;
+            if decision.effects.is_empty() && settles.is_none() && decision.app.is_same(&known) {
+                self.publish.send_replace(Arc::new(decision.app));
+                return Ok(());
+            }
+            let commit = self.commit(&decision, &event, settles.clone())?;
+            let committed = self
+                .office
+                .store
+                .commit(commit)
+                .await
+                .with_context(|| format!("commit a decision on {}", self.name))?;
+            match committed {
+                Committed::Yes(version) => {
+                    self.version = version;
+                    self.publish.send_replace(Arc::new(decision.app));
+                    self.office.changed.notify_one();
+                    return Ok(());
+                }
+                Committed::AlreadySeen => return Ok(()),
+                Committed::Raced => self.reload(&known).await?,
+            }
+        }
+        bail!("{} was changed by somebody else {RACES} times in a row", self.name)
+    }
+
+    /// Asks the core. A refusal changes nothing but is told and recorded.
+    fn consider(&self, known: &App, event: &Event) -> anyhow::Result<Decision> {
+        let now = self.office.clock.now();
+        let mut app = known.clone();
+        match app.handle(event.clone(), now) {
+            Ok(effects) => {
+                log(&self.name, event, &effects);
+                Ok(Decision { app, effects })
+            }
+            Err(refusal) => {
+                let Some(request) = asked(event) else {
+                    bail!("{} refused something that nobody asked for: {refusal}", self.name)
+                };
+                info!(app.name = %self.name, person = %request.by, "refused to {}: {}", request.action, refusal.reason());
+                let record = Effect::Record(known.record_refusal(request, &refusal, now));
+                let answer = Effect::Answer(request.reply.clone(), request.by.clone(), refusal.message());
+                Ok(Decision { app: known.clone(), effects: vec![record, answer] })
+            }
+        }
+    }
+
+    fn commit(&self, decision: &Decision, event: &Event, settle: Option<EffectId>) -> anyhow::Result<Commit> {
+        let mut commit = Commit {
+            app: self.name.clone(),
+            expected: self.version,
+            at: self.office.clock.now(),
+            document: decision.app.document()?,
+            effects: Vec::new(),
+            audit: Vec::new(),
+            seen: match event {
+                Event::Asked(request) => Some(request.id.to_string()),
+                Event::Examined(..)
+                | Event::Discovered(_)
+                | Event::Seen(_)
+                | Event::Learned(_)
+                | Event::Performed(..)
+                | Event::Tick => None,
+            },
+            settle,
+        };
+        for effect in &decision.effects {
+            match effect {
+                Effect::Record(record) => commit.audit.push(serde_json::to_string(record)?),
+                effect => commit.effects.push(queued(&self.name, effect)?),
+            }
+        }
+        Ok(commit)
+    }
+
+    async fn reload(&mut self, known: &App) -> anyhow::Result<()> {
+        let Some((version, document)) = self.office.store.load(&self.name).await? else {
+            bail!("{} is gone from the store", self.name)
+        };
+        self.version = version;
+        self.publish.send_replace(Arc::new(App::restore(&document, known.shared_policy())?));
+        Ok(())
+    }
+}
+
+struct Decision {
+    app: App,
+    effects: Vec<Effect>,
+}
+
+fn asked(event: &Event) -> Option<&Request> {
+    match event {
+        Event::Asked(request) | Event::Examined(request, _) => Some(request),
+        Event::Discovered(_) | Event::Seen(_) | Event::Learned(_) | Event::Performed(..) | Event::Tick => None,
+    }
+}
+
+/// Each effect has a lane: what has to keep its order shares one.
+fn queued(app: &AppName, effect: &Effect) -> anyhow::Result<NewEffect> {
+    let (lane, key, expires) = match effect {
+        Effect::Examine(request, _) => (format!("ask {}", request.id), None, Some(request.reply.at + PATIENCE)),
+        Effect::Approve(_) | Effect::Reject(_) => (format!("github {app}"), None, None),
+        Effect::Notice(run, _) => (format!("channel {app}"), Some(format!("notice {run}")), None),
+        Effect::Thread { .. } | Effect::Announce { .. } => (format!("channel {app}"), None, None),
+        Effect::Answer(reply, to, _) => (format!("answer {to}"), None, Some(reply.at + REPLY_LIFE)),
+        Effect::Record(_) => bail!("a record is written by the commit, not performed"),
+    };
+    let body = serde_json::to_string(effect).context("write down an effect")?;
+    Ok(NewEffect { lane, key, body, expires })
+}
+
+fn log(app: &AppName, event: &Event, effects: &[Effect]) {
+    if let Event::Performed(effect, crate::deploy::event::Outcome::Failed(why)) = event {
+        error!(app.name = %app, effect = %first_line(effect), "given up: {why}");
+    }
+    for effect in effects {
+        info!(app.name = %app, effect = %first_line(effect), "decided");
+    }
+}
+
+fn first_line(effect: &Effect) -> String {
+    effect.to_string().lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,292 @@
+//! The outbox: claims the effects that were committed, performs them, and tells the core how it went. At least once: an effect
+//! that may have been performed is looked for before it is done again. An effect that cannot be performed is given up aloud.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::bot::Shell;
+use crate::deploy::effect::{Effect, Verdict};
+use crate::deploy::event::{Action, Event, Facts, Outcome, Reply, Request, Unreachable};
+use crate::deploy::message::Message;
+use crate::deploy::name::{AppName, RunId, SlackId};
+use crate::github::GitHubError;
+use crate::slack::SlackError;
+use crate::store::Claimed;
+
+/// A claim ends by itself after this long: longer than any performance, all its calls bounded.
+const LEASE: SignedDuration = SignedDuration::from_mins(2);
+/// The longest that the outbox sleeps when nothing is due.
+const NAP: Duration = Duration::from_secs(1);
+/// The longest wait between two tries.
+const LONGEST: SignedDuration = SignedDuration::from_secs(60);
+
+/// How one performance went.
+enum Performed {
+    /// An event follows from it; committing that settles the effect.
+    Tell(Box<Event>),
+    /// Done, and nothing follows.
+    Settled,
+    /// Not now: come again, at the earliest after this long (else with the usual back-off).
+    Again {
+        after: Option<SignedDuration>,
+        /// Whether it may have been done.
+        uncertain: bool,
+        why: String,
+    },
+    /// Never: refused for good.
+    Never(String),
+}
+
+/// Performs what is due until shutdown, then lets what was begun end.
+pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
+    let tasks = TaskTracker::new();
+    while !shutdown.is_cancelled() {
+        match shell.store.claim(shell.clock.now(), LEASE).await {
+            Ok(claims) => {
+                for claimed in claims {
+                    let shell = shell.clone();
+                    tasks.spawn(async move {
+                        work(&shell, claimed).await;
+                        shell.changed.notify_one();
+                    });
+                }
+            }
+            Err(error) => error!("could not claim effects: {error:#}"),
+        }
+        let nap = nap(&shell).await;
+        tokio::select! {
+            () = shell.changed.notified() => {}
+            () = tokio::time::sleep(nap) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn nap(shell: &Shell) -> Duration {
+    let due = shell.store.next_due().await.ok().flatten();
+    let wait = due.map(|due| due.duration_since(shell.clock.now()));
+    wait.and_then(|wait| Duration::try_from(wait).ok()).map_or(NAP, |wait| wait.clamp(Duration::from_millis(5), NAP))
+}
+
+async fn work(shell: &Shell, claimed: Claimed) {
+    let id = claimed.id.clone();
+    if let Err(error) = attempt(shell, claimed).await {
+        // The claim runs out by itself and the effect comes again.
+        error!(effect.id = %id, "could not settle an effect: {error:#}");
+    }
+}
+
+async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
+    let effect: Effect = serde_json::from_str(&claimed.body).context("read an effect")?;
+    let what = effect.to_string().lines().next().unwrap_or_default().to_owned();
+    let performed = if claimed.expired {
+        Performed::Never("it came too late to be of use".into())
+    } else {
+        perform(shell, &claimed, effect.clone()).await?
+    };
+    match performed {
+        Performed::Tell(event) => {
+            info!(app.name = %claimed.app, effect = %what, "performed");
+            shell.desk(&claimed.app)?.tell(*event, Some(claimed.id)).await
+        }
+        Performed::Settled => {
+            info!(app.name = %claimed.app, effect = %what, "performed");
+            shell.store.settle(&claimed.id).await
+        }
+        Performed::Again { after, uncertain, why }
+            if shell.clock.now().duration_since(claimed.created) < patience(&effect) =>
+        {
+            warn!(app.name = %claimed.app, effect = %what, attempt = claimed.attempts, "not performed, trying again: {why}");
+            let wait = after.unwrap_or_default().max(back_off(claimed.attempts));
+            shell.store.retry(&claimed.id, shell.clock.now() + wait, uncertain).await
+        }
+        Performed::Again { why, .. } | Performed::Never(why) => {
+            error!(app.name = %claimed.app, effect = %what, attempt = claimed.attempts, "given up: {why}");
+            shell.desk(&claimed.app)?.tell(Event::Performed(effect, Outcome::Failed(why)), Some(claimed.id)).await
+        }
+    }
+}
+
+/// How long an effect is worth trying. What the channel has to know waits out a night; a person who approved does not.
+fn patience(effect: &Effect) -> SignedDuration {
+    match effect {
+        Effect::Examine(..) | Effect::Approve(_) | Effect::Reject(_) => SignedDuration::from_mins(10),
+        Effect::Notice(..) | Effect::Thread { .. } | Effect::Announce { .. } => SignedDuration::from_hours(24),
+        Effect::Answer(..) | Effect::Record(_) => SignedDuration::from_mins(30),
+    }
+}
+
+/// 0.2 s, 0.4 s, … up to a minute, each jittered by half.
+fn back_off(attempts: u32) -> SignedDuration {
+    let doubled = SignedDuration::from_millis(200i64 << attempts.saturating_sub(1).min(16));
+    SignedDuration::from_millis((doubled.min(LONGEST).as_millis() as f64 * (0.5 + fastrand::f64() * 0.5)) as i64)
+}
+
+async fn perform(shell: &Shell, claimed: &Claimed, effect: Effect) -> anyhow::Result<Performed> {
+    match effect {
+        Effect::Examine(request, run) => Ok(examine(shell, request, run).await),
+        Effect::Approve(verdict) => review(shell, verdict, true).await,
+        Effect::Reject(verdict) => review(shell, verdict, false).await,
+        Effect::Notice(run, ref message) => notice(shell, claimed, run, message, effect.clone()).await,
+        Effect::Thread { run, ref message, broadcast, .. } => {
+            let thread = shell.desk(&claimed.app)?.app().address(run).map(|address| address.ts.clone());
+            let broadcast = broadcast && thread.is_some();
+            post(shell, claimed, message, Place { thread, broadcast }, effect.clone()).await
+        }
+        Effect::Announce { ref message, .. } => post(shell, claimed, message, Place::default(), effect.clone()).await,
+        Effect::Answer(reply, to, message) => answer(shell, &claimed.app, &reply, &to, &message).await,
+        Effect::Record(_) => bail!("a record is written by the commit, not performed"),
+    }
+}
+
+/// Looks up who asks and what is true, now. What cannot be reached is told as such at once: the person is waiting.
+async fn examine(shell: &Shell, request: Request, run: Option<RunId>) -> Performed {
+    let facts = facts(shell, &request, run).await.map(Box::new);
+    if let Err(unreachable) = &facts {
+        warn!(app.name = %request.app, person = %request.by, "could not examine a request: {unreachable:?}");
+    }
+    Performed::Tell(Box::new(Event::Examined(request, facts)))
+}
+
+async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<Facts, Unreachable> {
+    let desk = shell.desk(&request.app).map_err(|_| Unreachable::GitHub)?;
+    let app = desk.app();
+    let person = shell.person(&request.by, app.policy()).await?;
+    let run = match request.action {
+        Action::Approve { .. } | Action::ApproveShown(_) | Action::Reject { .. } => {
+            let pipeline = app.pipeline().ok_or(Unreachable::GitHub)?;
+            let facts = shell.github.facts(pipeline, run, &app.deployed()).await;
+            facts.map_err(|error| {
+                warn!(app.name = %request.app, "could not read the facts of an approval: {error}");
+                Unreachable::GitHub
+            })?
+        }
+        Action::Tested { .. } | Action::Ping | Action::Hold { .. } | Action::Release => None,
+    };
+    Ok(Facts { person, run })
+}
+
+async fn review(shell: &Shell, verdict: Verdict, approve: bool) -> anyhow::Result<Performed> {
+    let app = verdict.request.app.clone();
+    let desk = shell.desk(&app)?;
+    let pipeline = desk.app().pipeline().cloned().context("approve in a pipeline that is not known")?;
+    let performed = match shell.github.review(&pipeline, &verdict, approve).await {
+        Ok(outcome) => {
+            let effect = if approve { Effect::Approve(verdict) } else { Effect::Reject(verdict) };
+            Performed::Tell(Box::new(Event::Performed(effect, outcome)))
+        }
+        Err(GitHubError::RateLimited { until }) => {
+            let after = Some(until.duration_since(shell.clock.now()));
+            Performed::Again { after, uncertain: false, why: "GitHub's rate limit".into() }
+        }
+        Err(error @ (GitHubError::Unauthorized | GitHubError::NotFound | GitHubError::Forbidden(_))) => {
+            Performed::Never(error.to_string())
+        }
+        Err(error) => Performed::Again { after: None, uncertain: true, why: error.to_string() },
+    };
+    shell.look_now(&app);
+    Ok(performed)
+}
+
+/// Where a new message goes.
+#[derive(Default)]
+struct Place {
+    thread: Option<String>,
+    broadcast: bool,
+}
+
+async fn notice(
+    shell: &Shell,
+    claimed: &Claimed,
+    run: RunId,
+    message: &Message,
+    effect: Effect,
+) -> anyhow::Result<Performed> {
+    let app = shell.desk(&claimed.app)?.app();
+    match app.address(run) {
+        None => post(shell, claimed, message, Place::default(), effect).await,
+        Some(address) => Ok(match shell.slack.update(&address.channel, &address.ts, message).await {
+            Ok(()) => Performed::Settled,
+            Err(error) => not_sent(error),
+        }),
+    }
+}
+
+/// Posts once: an attempt that may have been performed is looked for in the channel first, by the effect's id in the
+/// message's metadata.
+async fn post(
+    shell: &Shell,
+    claimed: &Claimed,
+    message: &Message,
+    place: Place,
+    effect: Effect,
+) -> anyhow::Result<Performed> {
+    let channel = match shell.channel(&claimed.app).await {
+        Ok(channel) => channel,
+        Err(error) => return Ok(not_sent(error)),
+    };
+    let id = claimed.id.as_str();
+    if claimed.uncertain {
+        let since = claimed.created - SignedDuration::from_mins(5);
+        match shell.slack.find_posted(&channel, place.thread.as_deref(), id, since).await {
+            Ok(Some(found)) => return Ok(posted(effect, found.channel, found.ts)),
+            Ok(None) => {}
+            Err(error) => return Ok(not_sent(error)),
+        }
+    }
+    Ok(match shell.slack.post(&channel, message, place.thread.as_deref(), place.broadcast, id).await {
+        Ok(done) => posted(effect, done.channel, done.ts),
+        Err(error) => not_sent(error),
+    })
+}
+
+fn posted(effect: Effect, channel: String, ts: String) -> Performed {
+    Performed::Tell(Box::new(Event::Performed(effect, Outcome::Posted { channel, ts })))
+}
+
+fn not_sent(error: SlackError) -> Performed {
+    match error {
+        SlackError::RateLimited { after } => {
+            let after = SignedDuration::try_from(after).ok();
+            Performed::Again { after, uncertain: false, why: "Slack's rate limit".into() }
+        }
+        // A person can mend these, by inviting the bot: nothing is lost meanwhile.
+        SlackError::Refused { code }
+            if ["not_in_channel", "channel_not_found", "is_archived"].contains(&code.as_str()) =>
+        {
+            Performed::Again { after: Some(LONGEST), uncertain: false, why: format!("slack refused it: {code}") }
+        }
+        SlackError::Refused { code } => Performed::Never(format!("slack refused it: {code}")),
+        SlackError::Uncertain { .. } => Performed::Again { after: None, uncertain: true, why: error.to_string() },
+    }
+}
+
+/// An answer that may have been given is given again: twice is better than not at all, and only one person sees it.
+async fn answer(
+    shell: &Shell,
+    app: &AppName,
+    reply: &Reply,
+    to: &SlackId,
+    message: &Message,
+) -> anyhow::Result<Performed> {
+    let sent = if reply.url.is_empty() {
+        match shell.channel(app).await {
+            Ok(channel) => shell.slack.ephemeral(&channel, to, message).await,
+            Err(error) => Err(error),
+        }
+    } else {
+        shell.slack.respond(&reply.url, message, reply.replace, false).await
+    };
+    Ok(match sent {
+        Ok(()) => Performed::Settled,
+        Err(error) => not_sent(error),
+    })
+}

@@ -1,0 +1,179 @@
+//! Questions: `/deploy`, `help`, `status`, `pending`, `where`, `history`, `whoami`. They change nothing and wait for nobody, if
+//! it is known already who asks.
+
+use crate::bot::Shell;
+use crate::deploy::app::App;
+use crate::deploy::command::{self, Command, PrRef};
+use crate::deploy::effect::Record;
+use crate::deploy::message::{Line, Message};
+use crate::deploy::name::{AppName, SlackId};
+use crate::deploy::policy::Account;
+use crate::deploy::refusal::Refusal;
+
+/// Decisions that `history` shows.
+const DECISIONS: u32 = 50;
+
+/// The answer to a question, if everything for it is at hand: who asks, and nothing to be read from elsewhere.
+pub fn from_memory(shell: &Shell, question: &Command, user: &SlackId) -> Option<Message> {
+    if matches!(question, Command::History(_) | Command::Whoami) {
+        return None;
+    }
+    let account = shell.people.recall(user)?.account;
+    Some(match refuse(account) {
+        Some(refusal) => refusal.message(),
+        None => answer(shell, question, user),
+    })
+}
+
+/// The answer to a question, once it is known who asks.
+pub async fn look_up(shell: &Shell, question: &Command, user: &SlackId) -> Message {
+    if let Err(refusal) = may_ask(shell, user).await {
+        return refusal.message();
+    }
+    match question {
+        Command::History(app) => history(shell, app).await,
+        Command::Whoami => whoami(shell, user).await,
+        _ => answer(shell, question, user),
+    }
+}
+
+/// Whether somebody may ask: everybody but guests and strangers.
+///
+/// # Errors
+/// The refusal for them.
+pub async fn may_ask(shell: &Shell, user: &SlackId) -> Result<(), Refusal> {
+    let profile = shell.people.known(user).await.map_err(Refusal::CannotCheck)?;
+    refuse(profile.account).map_or(Ok(()), Err)
+}
+
+fn refuse(account: Account) -> Option<Refusal> {
+    match account {
+        Account::Member => None,
+        Account::Guest => Some(Refusal::Guest),
+        Account::Stranger => Some(Refusal::Stranger),
+        Account::Deactivated => Some(Refusal::Deactivated),
+        Account::Bot => Some(Refusal::Bot),
+    }
+}
+
+/// The app of that name.
+///
+/// # Errors
+/// The answer for an unknown name, with what was perhaps meant.
+pub fn find_app(shell: &Shell, typed: &str) -> Result<AppName, Message> {
+    let known: Vec<&str> = shell.config.apps.keys().map(AppName::as_str).collect();
+    if let Some(app) = known.iter().find(|name| name.eq_ignore_ascii_case(typed)) {
+        return Ok(AppName::new(*app));
+    }
+    let sentence = match command::did_you_mean(typed, known.iter().copied()) {
+        Some(meant) => format!("There is no app “{typed}” here. Did you mean {meant}?"),
+        None => format!("There is no app “{typed}” here. There are: {}.", known.join(", ")),
+    };
+    Err(Message::plain(sentence))
+}
+
+fn answer(shell: &Shell, question: &Command, user: &SlackId) -> Message {
+    let now = shell.clock.now();
+    match question {
+        Command::Help(topic) => command::help(&shell.config.command, topic.as_deref()),
+        Command::Mine => {
+            each(shell, |app| app.mine(user, now), "Nothing waits for you: no change of yours, no approval, no hold.")
+        }
+        Command::Status(Some(typed)) => of(shell, typed, |app| app.status(now)),
+        Command::Status(None) => each(shell, |app| Some(app.brief()), "There are no apps."),
+        Command::Pending(Some(typed)) => of(shell, typed, |app| app.pending_answer(now)),
+        Command::Pending(None) => each(
+            shell,
+            |app| app.has_pending().then(|| app.pending_answer(now)),
+            "Everything that is merged is in production.",
+        ),
+        Command::Where(pr) => journey(shell, pr),
+        Command::History(_)
+        | Command::Whoami
+        | Command::Approve { .. }
+        | Command::Reject { .. }
+        | Command::Tested { .. }
+        | Command::Ping(_)
+        | Command::Hold { .. }
+        | Command::Release(_) => Message::plain("That is not a question."),
+    }
+}
+
+fn of(shell: &Shell, typed: &str, answer: impl Fn(&App) -> Message) -> Message {
+    match find_app(shell, typed).map(|name| shell.desk(&name)) {
+        Ok(Ok(desk)) => answer(&desk.app()),
+        Ok(Err(_)) => Message::plain("That app is gone."),
+        Err(unknown) => unknown,
+    }
+}
+
+/// All apps that have something to say, one below the other.
+fn each(shell: &Shell, part: impl Fn(&App) -> Option<Message>, nothing: &str) -> Message {
+    let mut all = Message::default();
+    for message in shell.apps().filter_map(|(_, app)| part(&app)) {
+        if all.parts.is_empty() {
+            all.summary = message.summary;
+        }
+        all.parts.extend(message.parts);
+    }
+    if all.parts.is_empty() { Message::plain(nothing) } else { all }
+}
+
+fn journey(shell: &Shell, pr: &PrRef) -> Message {
+    let now = shell.clock.now();
+    let of_repo = |app: &App| {
+        pr.repo.as_ref().is_none_or(|repo| app.pipeline().is_some_and(|p| p.repo.eq_ignore_ascii_case(repo)))
+    };
+    let found: Vec<Message> =
+        shell.apps().filter(|(_, app)| of_repo(app)).filter_map(|(_, app)| app.journey(pr.number, now)).collect();
+    if !found.is_empty() {
+        let mut parts = Vec::new();
+        let summary = found[0].summary.clone();
+        found.into_iter().for_each(|message| parts.extend(message.parts));
+        return Message { summary, parts };
+    }
+    let pages = shell.apps().filter(|(_, app)| of_repo(app)).filter_map(|(_, app)| Some(app.pipeline()?.repo.clone()));
+    let links = pages.take(10).map(|repo| {
+        Line::default().link(format!("{repo}#{}", pr.number), format!("https://github.com/{repo}/pull/{}", pr.number))
+    });
+    let line = Line::plain(format!(
+        "#{} is in none of the runs that are remembered: either it is not merged, or it went out long ago. See ",
+        pr.number
+    ));
+    Message::line(line.then(Line::join(links, ", ")).say("."))
+}
+
+async fn history(shell: &Shell, typed: &str) -> Message {
+    let name = match find_app(shell, typed) {
+        Ok(name) => name,
+        Err(unknown) => return unknown,
+    };
+    let Ok(desk) = shell.desk(&name) else { return Message::plain("That app is gone.") };
+    match shell.store.audit(&name, DECISIONS).await {
+        Ok(lines) => {
+            let records: Vec<Record> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            desk.app().history(&records)
+        }
+        Err(error) => {
+            tracing::error!("could not read the audit log: {error:#}");
+            Message::plain("The history cannot be read right now. Try again in a minute.")
+        }
+    }
+}
+
+async fn whoami(shell: &Shell, user: &SlackId) -> Message {
+    let mut lines = Vec::new();
+    for (name, app) in shell.apps() {
+        let policy = app.policy();
+        let login =
+            policy.people.login(user).map_or("no GitHub login known".into(), |login| format!("{login} at GitHub"));
+        let may = match shell.person(user, policy).await {
+            Ok(person) if policy.approvers.include(&person) => "you may approve",
+            Ok(_) if policy.approvers.is_empty() => "nobody may approve: no approvers are configured",
+            Ok(_) => "you may not approve",
+            Err(_) => "it cannot be looked up right now whether you may approve",
+        };
+        lines.push(Line::default().bold(name.as_str()).say(format!(": {login}, {may}")));
+    }
+    Message::line(Line::plain("You are ").mention(user).say(".")).list(lines)
+}

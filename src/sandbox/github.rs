@@ -1,0 +1,198 @@
+//! The pretend GitHub on the wire: who may ask, what it costs, which faults hit, and how answers look. The world behind
+//! it is in `world`, routes and shapes are below. A strict judge: what a real client must not send is a complaint.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_NONE_MATCH, USER_AGENT};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::world::state::{SeenRequest, State};
+use super::world::{FaultKind, World};
+use crate::http::{Request, Response};
+
+mod account;
+mod call;
+mod graphql;
+mod read;
+mod route;
+mod shape;
+mod shape_change;
+mod shape_run;
+mod write;
+
+use call::{Answer, Call};
+
+/// The body size that GitHub's API takes is not documented; no client of ours comes near this.
+const BODY_LIMIT: usize = 1 << 20;
+const HANG: Duration = Duration::from_secs(30);
+/// Requests per hour of a user's token (`facts/github.md`, section 4.11).
+const HOURLY_LIMIT: u32 = 5_000;
+
+/// Serves GitHub's REST and GraphQL API for a world until `shutdown`.
+pub async fn serve(listener: TcpListener, world: World, shutdown: CancellationToken) {
+    let until = shutdown.clone();
+    crate::http::serve(listener, shutdown, move |request| handle(world.clone(), until.clone(), request)).await;
+}
+
+async fn handle(world: World, shutdown: CancellationToken, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
+        return crate::http::json(413, &json!({"message": "Payload too large"}));
+    };
+    let (response, hangs) = respond(&world, &parts, &body.to_bytes());
+    if hangs {
+        tokio::select! {
+            () = tokio::time::sleep(HANG) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+    response
+}
+
+/// The answer, and whether it is to be kept back.
+fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (Response, bool) {
+    world.tick();
+    let call = Call::new(parts, body);
+    let fault = match world.read(|state, now| admit(state, now, &call, &parts.headers)) {
+        Ok(fault) => fault,
+        Err(answer) => return (finish(world, &call, &parts.headers, answer), false),
+    };
+    let done = |stale: bool| match call.method.as_str() {
+        "GET" => world.read(|state, now| route::route(state, now, &call, stale)),
+        _ => world.change(|state, now| route::route(state, now, &call, stale)),
+    };
+    let hangs = matches!(fault, Some(FaultKind::Hang | FaultKind::HangAfter));
+    let answer = match fault {
+        None => done(false),
+        Some(FaultKind::Stale) => done(true),
+        Some(FaultKind::Error500) => Answer::error(500, "Server Error"),
+        Some(FaultKind::Hang) => Answer::error(504, "We couldn't respond to your request in time."),
+        Some(FaultKind::Error502After) => done(false).replaced_by(502, "Server Error"),
+        Some(FaultKind::HangAfter) => done(false).replaced_by(504, "We couldn't respond to your request in time."),
+        Some(FaultKind::RateLimited) => world.read(|_, now| primary_limit(now.as_second() + 60)),
+        Some(FaultKind::Secondary) => Answer::error(
+            403,
+            "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+        )
+        .with("retry-after", "2"),
+    };
+    (finish(world, &call, &parts.headers, answer), hangs)
+}
+
+/// Lets a request in, or says why not. Takes the fault that hits it.
+fn admit(state: &mut State, now: Timestamp, call: &Call, headers: &HeaderMap) -> Result<Option<FaultKind>, Answer> {
+    if !headers.contains_key(USER_AGENT) {
+        call.complain("no User-Agent");
+        return Err(Answer::error(
+            403,
+            "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.",
+        ));
+    }
+    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match token.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("token "))) {
+        None => {
+            call.complain("no token");
+            return Err(Answer::error(401, "Requires authentication"));
+        }
+        Some(token) if token != super::world::TOKEN => {
+            call.complain("wrong token");
+            return Err(Answer::error(401, "Bad credentials"));
+        }
+        Some(_) => {}
+    }
+    let version = headers.get("x-github-api-version").map(HeaderValue::as_bytes);
+    if version.is_some_and(|version| version != b"2022-11-28" && version != b"2026-03-10") {
+        call.complain("unknown X-GitHub-Api-Version");
+        return Err(Answer::error(400, "Invalid API version"));
+    }
+    if state.quota.is_spent(call, now) {
+        return Err(primary_limit(state.quota.resets_at));
+    }
+    Ok(state.take_fault(&format!("{} {}", call.method, call.target), call.is_run_list()))
+}
+
+fn primary_limit(resets_at: i64) -> Answer {
+    Answer::error(403, "API rate limit exceeded for user ID 2001.")
+        .with("x-ratelimit-remaining", "0")
+        .with("x-ratelimit-reset", &resets_at.to_string())
+}
+
+/// Writes down request and complaints, charges the token, and makes the HTTP answer, 304 where the client has it already.
+fn finish(world: &World, call: &Call, headers: &HeaderMap, mut answer: Answer) -> Response {
+    if answer.status < 300 {
+        call.complain_about_unused_query();
+    }
+    let text = answer.body.as_ref().map(ToString::to_string).unwrap_or_default();
+    if call.method == "GET" && answer.status == 200 {
+        let etag = format!("W/\"{}\"", super::world::history::sha_of(fingerprint(&text), 0));
+        if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+            answer.status = 304;
+        }
+        answer = answer.with("etag", &etag);
+    }
+    let body = String::from_utf8_lossy(&call.body).into_owned();
+    let (method, path, status) = (call.method.clone(), call.target.clone(), answer.status);
+    let limits = world.read(|state, now| {
+        for complaint in call.complaints() {
+            state.complain(format!("{method} {path}: {complaint}"));
+        }
+        state.note_request(SeenRequest { service: "github".to_owned(), method, path, status, body });
+        state.quota.charge(call, status, now)
+    });
+    let text = if answer.status == 304 { String::new() } else { text };
+    let mut response = crate::http::respond(answer.status, "application/json; charset=utf-8", text);
+    let own = answer.headers.iter().map(|(name, value)| (*name, value.clone()));
+    for (name, value) in limits.into_iter().chain(own) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn fingerprint(text: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl super::world::state::Quota {
+    fn renew(&mut self, now: Timestamp) {
+        if now.as_second() >= self.resets_at {
+            *self = Self { resets_at: now.as_second() + 3_600, core: 0, graphql: 0 };
+        }
+    }
+
+    fn is_spent(&mut self, call: &Call, now: Timestamp) -> bool {
+        self.renew(now);
+        let used = if call.is_graphql() { self.graphql } else { self.core };
+        used >= HOURLY_LIMIT && !call.is_free()
+    }
+
+    /// Counts a request unless it is free, and says what is left.
+    fn charge(&mut self, call: &Call, status: u16, now: Timestamp) -> Vec<(&'static str, String)> {
+        self.renew(now);
+        let (used, resource) =
+            if call.is_graphql() { (&mut self.graphql, "graphql") } else { (&mut self.core, "core") };
+        if status != 304 && !call.is_free() {
+            *used = used.saturating_add(1);
+        }
+        vec![
+            ("x-ratelimit-limit", HOURLY_LIMIT.to_string()),
+            ("x-ratelimit-remaining", HOURLY_LIMIT.saturating_sub(*used).to_string()),
+            ("x-ratelimit-used", used.to_string()),
+            ("x-ratelimit-reset", self.resets_at.to_string()),
+            ("x-ratelimit-resource", resource.to_owned()),
+            ("x-github-media-type", "github.v3; format=json".to_owned()),
+            ("x-github-request-id", format!("5A4B:{:X}:{used:X}", self.resets_at)),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests;

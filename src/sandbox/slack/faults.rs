@@ -1,0 +1,135 @@
+//! How the pretend Slack misbehaves on request.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A misbehaviour. `method` is a Web API method's name, `response_url`, or `*` for all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// Answers 429 without doing anything.
+    Http429 {
+        /// Which method.
+        method: String,
+        /// How many calls.
+        times: u32,
+        /// The `Retry-After`, in seconds.
+        retry_after: u64,
+    },
+    /// Answers 500 and a page of HTML without doing anything.
+    Http500 {
+        /// Which method.
+        method: String,
+        /// How many calls.
+        times: u32,
+    },
+    /// Does what was asked, then answers 500 and a page of HTML.
+    Http500After {
+        /// Which method.
+        method: String,
+        /// How many calls.
+        times: u32,
+    },
+    /// Answers `{"ok":false,"error":…}` without doing anything.
+    Error {
+        /// Which method.
+        method: String,
+        /// How many calls.
+        times: u32,
+        /// Slack's error code.
+        error: String,
+    },
+    /// Does nothing and does not answer either.
+    Hang {
+        /// Which method.
+        method: String,
+        /// How many calls.
+        times: u32,
+    },
+    /// `apps.connections.open` and the WebSocket's address answer 503.
+    RefuseConnections {
+        /// From now on, or no longer.
+        on: bool,
+    },
+    /// Every envelope is sent twice, to two sockets where there are two.
+    DeliverTwice {
+        /// From now on, or no longer.
+        on: bool,
+    },
+    /// The sockets that are open now go half-open: TCP stays, nothing passes in either direction.
+    WithholdPongs,
+    /// The sockets that are open now lose their TCP connection without a close frame.
+    DropTcp,
+}
+
+/// What a fault does to one call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    RateLimited { retry_after: u64 },
+    Broken,
+    BrokenAfter,
+    Error(String),
+    Hang,
+}
+
+/// How long a hanging call hangs, unless the sandbox ends first.
+pub(super) const HANG: Duration = Duration::from_secs(120);
+
+/// The faults that are in force.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    calls: Vec<Fault>,
+    pub(super) refuse_connections: bool,
+    pub(super) deliver_twice: bool,
+}
+
+impl Faults {
+    /// Adds a fault that concerns calls, or switches one that lasts. What happens to open sockets is the socket's.
+    pub(super) fn arm(&mut self, fault: Fault) {
+        match fault {
+            Fault::RefuseConnections { on } => self.refuse_connections = on,
+            Fault::DeliverTwice { on } => self.deliver_twice = on,
+            Fault::WithholdPongs | Fault::DropTcp => {}
+            Fault::Http429 { .. }
+            | Fault::Http500 { .. }
+            | Fault::Http500After { .. }
+            | Fault::Error { .. }
+            | Fault::Hang { .. } => self.calls.push(fault),
+        }
+    }
+
+    /// The trouble that a call of `method` meets now, which is then used up.
+    pub(super) fn meet(&mut self, method: &str) -> Option<Trouble> {
+        self.calls.retain_mut(|fault| fault.target().is_some_and(|(_, left)| *left > 0));
+        let hit = |fault: &mut Fault| fault.target().is_some_and(|(name, _)| name == "*" || name == method);
+        let fault = self.calls.iter_mut().find_map(|fault| hit(fault).then_some(fault))?;
+        let (_, left) = fault.target()?;
+        *left -= 1;
+        match fault {
+            Fault::Http429 { retry_after, .. } => Some(Trouble::RateLimited { retry_after: *retry_after }),
+            Fault::Http500 { .. } => Some(Trouble::Broken),
+            Fault::Http500After { .. } => Some(Trouble::BrokenAfter),
+            Fault::Error { error, .. } => Some(Trouble::Error(error.clone())),
+            Fault::Hang { .. } => Some(Trouble::Hang),
+            Fault::RefuseConnections { .. } | Fault::DeliverTwice { .. } | Fault::WithholdPongs | Fault::DropTcp => {
+                None
+            }
+        }
+    }
+}
+
+impl Fault {
+    fn target(&mut self) -> Option<(&str, &mut u32)> {
+        match self {
+            Fault::Http429 { method, times, .. }
+            | Fault::Http500 { method, times }
+            | Fault::Http500After { method, times }
+            | Fault::Error { method, times, .. }
+            | Fault::Hang { method, times } => Some((method, times)),
+            Fault::RefuseConnections { .. } | Fault::DeliverTwice { .. } | Fault::WithholdPongs | Fault::DropTcp => {
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The pretend world: people, repositories, runs and servers, and the rules that GitHub Actions and Elastic Beanstalk
+//! follow (`facts/github.md`, sections 1, 2 and 4). It knows neither HTTP nor the bot.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::clock::Clock;
+
+mod act;
+pub(crate) mod flow;
+pub(crate) mod history;
+mod moves;
+mod perform;
+pub(crate) mod pipeline;
+mod progress;
+pub(crate) mod run;
+mod seed;
+pub(crate) mod servers;
+pub(crate) mod state;
+mod view;
+
+pub use act::{Act, FaultKind, MergeKind, Outcome};
+pub use state::SeenRequest;
+use state::State;
+
+/// The personal access token that the pretend GitHub accepts; it belongs to the user [`MACHINE_USER`].
+pub(crate) const TOKEN: &str = "ghp_sandboxCanaryNotASecret0000000000000";
+
+/// The login of the token's owner, a listed reviewer of every gated environment.
+pub(crate) const MACHINE_USER: &str = "lockkeeper-bot";
+
+/// A handle on one pretend world; clones share it.
+#[derive(Clone, Debug)]
+pub struct World {
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+impl World {
+    /// A world with people but without repositories.
+    pub fn new(clock: Clock) -> World {
+        World { clock, state: Arc::default() }
+    }
+
+    /// A world with five repositories in the shapes of `facts/github.md`, section 1.3, each deployed once, yesterday.
+    pub fn hypothesis(clock: Clock) -> World {
+        let state = seed::hypothesis(clock.now());
+        World { clock, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Does what a person (or fate) does; a sentence of what happened, or why it could not.
+    pub fn act(&self, act: Act) -> Result<String, String> {
+        if let Act::Pass { seconds } = act {
+            let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+            self.clock.advance(SignedDuration::from_secs(seconds));
+        }
+        self.tick();
+        let done = self.change(|state, now| state.perform(act, now));
+        self.tick();
+        done
+    }
+
+    /// Everything that the sandbox's page shows.
+    pub fn view(&self) -> serde_json::Value {
+        self.read(|state, now| state.view(now))
+    }
+
+    /// Lets happen what is due by the clock: automatic jobs, and servers that finish on their own.
+    pub fn tick(&self) {
+        let due = self.read(|state, now| state.next_due().is_some_and(|due| due.at <= now));
+        if due {
+            self.change(State::progress);
+        }
+    }
+
+    /// What clients did wrong so far, oldest first. Deliberate faults are not among it.
+    pub fn complaints(&self) -> Vec<String> {
+        self.lock().complaints.clone()
+    }
+
+    /// The requests that came over the wire, newest last, at most 5,000.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.lock().requests.iter().cloned().collect()
+    }
+
+    /// The token that a client of the pretend GitHub must present.
+    pub fn token(&self) -> String {
+        TOKEN.to_owned()
+    }
+
+    /// The id of a repository's newest run, for tests and demonstrations; `None` without any.
+    pub fn newest_run(&self, repo: &str) -> Option<u64> {
+        self.lock().repo(repo)?.runs.last().map(|run| run.id)
+    }
+
+    /// Looks at the state, or notes something in it that is not part of GitHub's history (requests, faults, quota).
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let now = self.clock.now();
+        look(&mut self.lock(), now)
+    }
+
+    /// Changes the state, and keeps for each repository how its runs looked before their last change (for stale answers).
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let before: Vec<_> = state.repos.iter().map(|repo| repo.runs.clone()).collect();
+        let result = change(&mut state, now);
+        for (repo, before) in state.repos.iter_mut().zip(before) {
+            if repo.runs != before {
+                repo.runs_before = before;
+            }
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a failed test; the state is still the best there is to report.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

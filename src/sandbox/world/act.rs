@@ -1,0 +1,245 @@
+//! What can be done to the world by people and by fate: the one input of the page and of the tests.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One act. Repositories are named `owner/name`, jobs by their display name with or without the called workflow's part.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Act {
+    /// A pull request is merged to main; main's new head gets a Deploy run unless `docs`.
+    Merge {
+        /// The repository.
+        repo: String,
+        /// Login of the pull request's author.
+        author: String,
+        /// Login of whoever merges; the author unless given.
+        #[serde(default)]
+        by: Option<String>,
+        /// The pull request's title.
+        title: String,
+        /// How it is merged.
+        #[serde(default)]
+        kind: MergeKind,
+        /// Number of commits on the pull request's branch, 1 to 300.
+        #[serde(default = "one")]
+        commits: u32,
+        /// Only ignored paths are touched, so there is no run.
+        #[serde(default)]
+        docs: bool,
+        /// The pull request's description.
+        #[serde(default)]
+        body: Option<String>,
+    },
+    /// A commit is pushed to main without a pull request.
+    Push {
+        /// The repository.
+        repo: String,
+        /// Login of whoever pushes.
+        by: String,
+        /// First line of the commit message.
+        title: String,
+    },
+    /// A commit is pushed to main whose workflow file is broken: its run ends at once as `startup_failure`.
+    BreakWorkflow {
+        /// The repository.
+        repo: String,
+        /// Login of whoever pushes.
+        by: String,
+    },
+    /// A workflow is started by hand on GitHub's page.
+    Dispatch {
+        /// The repository.
+        repo: String,
+        /// The workflow's file name, `deploy.yml` or `redeploy.yml`.
+        workflow: String,
+        /// Login of whoever starts it.
+        by: String,
+        /// The branch; one that does not exist is made off main, one commit back.
+        #[serde(default = "main")]
+        branch: String,
+        /// The workflow's inputs.
+        #[serde(default)]
+        inputs: BTreeMap<String, String>,
+    },
+    /// A queued job gets its runner.
+    StartJob {
+        /// The repository.
+        repo: String,
+        /// The run's id.
+        run: u64,
+        /// The job's name.
+        job: String,
+    },
+    /// A job enters the step after which its environment is touched.
+    DeployStep {
+        /// The repository.
+        repo: String,
+        /// The run's id.
+        run: u64,
+        /// The job's name.
+        job: String,
+    },
+    /// A job ends. A success passes through the deploy step, any other end leaves the job in the step where it is.
+    FinishJob {
+        /// The repository.
+        repo: String,
+        /// The run's id.
+        run: u64,
+        /// The job's name.
+        job: String,
+        /// How it ends.
+        outcome: Outcome,
+    },
+    /// A person cancels a run on GitHub's page.
+    CancelRun {
+        /// The repository.
+        repo: String,
+        /// The run's id.
+        run: u64,
+        /// Login of whoever cancels.
+        by: String,
+    },
+    /// A reviewer approves waiting environments on GitHub's page.
+    Approve {
+        /// The repository.
+        repo: String,
+        /// The run's id.
+        run: u64,
+        /// Names of the environments.
+        environments: Vec<String>,
+        /// The reviewer's login.
+        by: String,
+        /// The comment, may be empty.
+        #[serde(default)]
+        comment: String,
+    },
+    /// A reviewer rejects waiting environments on GitHub's page.
+    Reject {
+        /// The repository.
+        repo: String,
+        /// The run's id.
+        run: u64,
+        /// Names of the environments.
+        environments: Vec<String>,
+        /// The reviewer's login.
+        by: String,
+        /// The comment, may be empty.
+        #[serde(default)]
+        comment: String,
+    },
+    /// A completed run is run again; it joins the concurrency group.
+    Rerun {
+        /// The repository.
+        repo: String,
+        /// The run's id.
+        run: u64,
+        /// Only the jobs that did not succeed, and those that need them.
+        #[serde(default)]
+        failed_only: bool,
+        /// Login of whoever starts it.
+        by: String,
+    },
+    /// Jobs start and succeed by themselves (build 6 s, deploy 8 s), or stop doing so.
+    Auto {
+        /// On or off.
+        on: bool,
+    },
+    /// Time passes.
+    Pass {
+        /// How many seconds.
+        seconds: u64,
+    },
+    /// The pretend GitHub misbehaves for the next requests.
+    Fault {
+        /// How.
+        kind: FaultKind,
+        /// For how many requests.
+        #[serde(default = "one")]
+        times: u32,
+        /// Only requests whose `METHOD /path?query` contains this.
+        #[serde(default)]
+        only: Option<String>,
+    },
+    /// The pretend GitHub behaves again.
+    ClearFaults,
+}
+
+impl Act {
+    /// A squash merge of one commit by its author.
+    pub fn merge(repo: &str, author: &str, title: &str) -> Act {
+        Act::Merge {
+            repo: repo.to_owned(),
+            author: author.to_owned(),
+            by: None,
+            title: title.to_owned(),
+            kind: MergeKind::Squash,
+            commits: 1,
+            docs: false,
+            body: None,
+        }
+    }
+
+    /// The end of a job.
+    pub fn finish(repo: &str, run: u64, job: &str, outcome: Outcome) -> Act {
+        Act::FinishJob { repo: repo.to_owned(), run, job: job.to_owned(), outcome }
+    }
+}
+
+/// The three ways in which GitHub merges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeKind {
+    /// One new commit on main.
+    #[default]
+    Squash,
+    /// Every commit of the branch anew on main.
+    Rebase,
+    /// The branch's commits and a merge commit.
+    Merge,
+}
+
+/// How a job ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All steps went well.
+    Success,
+    /// A step failed.
+    Failure,
+    /// The job ran into its time limit.
+    TimedOut,
+    /// The job was cancelled.
+    Cancelled,
+}
+
+/// How the pretend GitHub misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Does nothing and answers 500.
+    #[serde(rename = "error_500")]
+    Error500,
+    /// Does what was asked and answers 502.
+    #[serde(rename = "error_502_after")]
+    Error502After,
+    /// The primary rate limit: 403, none remaining, reset in 60 s.
+    RateLimited,
+    /// The secondary rate limit: 403 with `retry-after: 2`.
+    Secondary,
+    /// Does nothing and answers nothing for 30 s.
+    Hang,
+    /// Does what was asked and answers nothing for 30 s.
+    HangAfter,
+    /// Lists of runs show how the runs were before their last change.
+    Stale,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn main() -> String {
+    "main".to_owned()
+}

@@ -1,0 +1,500 @@
+//! The domain's messages and forms as Slack's JSON, within Slack's limits. Pure. Everything is rich text, which parses nothing:
+//! no string from outside can mention, link or break anything (`facts/slack.md` 3.3). No wording lives here.
+
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::deploy::message::{Button, Confirm, Form, Line, Message, Part, Span, Style, What};
+
+/// Blocks in a message (`facts/slack.md` 3.1, like all limits here).
+const MAX_BLOCKS: usize = 50;
+/// Characters of all blocks together, counted in their JSON. Slack was seen to refuse from about 13,200.
+const MAX_TOTAL: usize = 12_000;
+/// Buttons in one row.
+const MAX_ROW: usize = 25;
+/// A button's value; a longer one cannot be shortened without changing what it means, so the button is left out.
+const MAX_VALUE: usize = 2_000;
+/// One piece of text; below Slack's 3,000, so that one endless title leaves room for the rest.
+const MAX_SPAN: usize = 1_000;
+/// A piece of text is not cut shorter than this, rather are whole parts left out.
+const MIN_SPAN: usize = 50;
+/// More items than this cannot fit: one takes about 90 characters of JSON.
+const MAX_ITEMS: usize = 150;
+/// The text beside the blocks.
+const MAX_FALLBACK: usize = 3_000;
+/// A reason typed into a form.
+const MAX_REASON: usize = 300;
+
+/// A message as Slack's methods, acknowledgements and `response_url`s take it.
+pub fn content(message: &Message) -> Value {
+    json!({ "text": fallback(message), "blocks": blocks(message) })
+}
+
+/// The blocks of a message: at most 50, at most 12,000 characters.
+pub fn blocks(message: &Message) -> Value {
+    let mut fitting = Fitting::of(message);
+    loop {
+        let blocks = fitting.blocks();
+        let small = blocks.len() <= MAX_BLOCKS && json!(blocks).to_string().chars().count() <= MAX_TOTAL;
+        if small || !fitting.shrink() {
+            return Value::Array(blocks);
+        }
+    }
+}
+
+/// What notifications, screen readers and old clients show: one line, escaped, at most 3,000 characters. Only mentions are
+/// markup; Slack rings once for a mention that the blocks hold as well.
+pub fn fallback(message: &Message) -> String {
+    let pieces = message.summary.0.iter().flat_map(|span| match span {
+        Span::Mention(id) => vec![format!("<@{id}>")],
+        Span::Time(at) => vec![at.strftime("%H:%M UTC").to_string()],
+        Span::Plain(text) | Span::Bold(text) | Span::Code(text) | Span::Link { label: text, .. } => {
+            clean(text).chars().map(escape).collect()
+        }
+    });
+    let mut left = MAX_FALLBACK;
+    let fits = |piece: &String| {
+        left = left.saturating_sub(piece.chars().count());
+        left > 0
+    };
+    pieces.take_while(fits).collect()
+}
+
+fn escape(c: char) -> String {
+    match c {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The modal view of a form. What was asked comes back as its `private_metadata`, the reason as `state.values.reason.reason`.
+pub fn form(form: &Form) -> Value {
+    let Form::Hold(app) = form;
+    json!({
+        "type": "modal",
+        "callback_id": "lockkeeper.hold",
+        "private_metadata": json!(form).to_string(),
+        "title": plain_text(&format!("Hold {app}"), 24),
+        "submit": plain_text("Hold", 24),
+        "close": plain_text("Cancel", 24),
+        "blocks": [{
+            "type": "input",
+            "block_id": "reason",
+            "label": plain_text("Why?", MAX_REASON),
+            "element": { "type": "plain_text_input", "action_id": "reason", "min_length": 1, "max_length": MAX_REASON },
+        }],
+    })
+}
+
+/// Text from anywhere, fit to be shown: line breaks and tabs become spaces; control characters, marks that turn the writing
+/// direction and characters without a width go, since they can make a text look like another one.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).filter(|c| !is_invisible(*c)).collect()
+}
+
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// At most `max` characters, the last one `…` where something was cut.
+pub fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A message on its way to fit: how much of it is shown.
+struct Fitting<'a> {
+    parts: &'a [Part],
+    /// Items of each list.
+    items: usize,
+    /// Characters of each piece of text.
+    span: usize,
+}
+
+impl<'a> Fitting<'a> {
+    fn of(message: &'a Message) -> Self {
+        let length = |part: &Part| match part {
+            Part::List(lines) => lines.len(),
+            Part::Text(_) | Part::Buttons(_) => 0,
+        };
+        let longest = message.parts.iter().map(length).max().unwrap_or(0);
+        Self { parts: &message.parts, items: longest.min(MAX_ITEMS), span: MAX_SPAN }
+    }
+
+    /// Takes something away: first from the ends of the longest lists, then from the longest texts, then the last part.
+    fn shrink(&mut self) -> bool {
+        if self.items > 1 {
+            self.items -= self.items.div_ceil(10);
+        } else if self.span > MIN_SPAN {
+            self.span /= 2;
+        } else if let Some((_, others)) = self.parts.split_last() {
+            self.parts = others;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn blocks(&self) -> Vec<Value> {
+        let mut blocks = Vec::new();
+        let mut text = RichText::default();
+        for part in self.parts {
+            match part {
+                Part::Text(line) => text.paragraph(self.line(line)),
+                Part::List(lines) => text.list(self.list(lines)),
+                Part::Buttons(buttons) => {
+                    blocks.extend(std::mem::take(&mut text).block());
+                    blocks.extend(rows(buttons));
+                }
+            }
+        }
+        blocks.extend(text.block());
+        blocks
+    }
+
+    fn list(&self, lines: &[Line]) -> Vec<Vec<Value>> {
+        let mut items: Vec<_> = lines.iter().take(self.items).map(|line| self.line(line)).collect();
+        let dropped = lines.len() - items.len();
+        if dropped > 0 {
+            items.push(vec![json!({ "type": "text", "text": format!("and {dropped} more") })]);
+        }
+        items.retain(|item| !item.is_empty());
+        items
+    }
+
+    fn line(&self, line: &Line) -> Vec<Value> {
+        line.0.iter().filter_map(|span| element(span, self.span)).collect()
+    }
+}
+
+/// Neighbouring paragraphs and lists: one block, as Slack's own composer makes it.
+#[derive(Default)]
+struct RichText {
+    elements: Vec<Value>,
+    paragraphs: Vec<Value>,
+}
+
+impl RichText {
+    fn paragraph(&mut self, line: Vec<Value>) {
+        if !self.paragraphs.is_empty() && !line.is_empty() {
+            self.paragraphs.push(json!({ "type": "text", "text": "\n" }));
+        }
+        self.paragraphs.extend(line);
+    }
+
+    fn list(&mut self, items: Vec<Vec<Value>>) {
+        self.end_section();
+        if !items.is_empty() {
+            let items: Vec<Value> = items.into_iter().map(section).collect();
+            self.elements.push(json!({ "type": "rich_text_list", "style": "bullet", "elements": items }));
+        }
+    }
+
+    fn end_section(&mut self) {
+        if !self.paragraphs.is_empty() {
+            self.elements.push(section(std::mem::take(&mut self.paragraphs)));
+        }
+    }
+
+    fn block(mut self) -> Option<Value> {
+        self.end_section();
+        (!self.elements.is_empty()).then(|| json!({ "type": "rich_text", "elements": self.elements }))
+    }
+}
+
+fn section(elements: Vec<Value>) -> Value {
+    json!({ "type": "rich_text_section", "elements": elements })
+}
+
+/// One piece of a line; nothing for an empty one, which Slack would refuse.
+fn element(span: &Span, max: usize) -> Option<Value> {
+    let shown = |text: &str| Some(cut(&clean(text), max)).filter(|text| !text.is_empty());
+    let plain = |text: &str| shown(text).map(|text| json!({ "type": "text", "text": text }));
+    let styled =
+        |text: &str, style: &str| shown(text).map(|t| json!({ "type": "text", "text": t, "style": { style: true } }));
+    match span {
+        Span::Plain(text) => plain(text),
+        Span::Bold(text) => styled(text, "bold"),
+        Span::Code(text) => styled(text, "code"),
+        Span::Link { url, label } => match safe_url(url) {
+            Some(url) => shown(label).map(|text| json!({ "type": "link", "url": url, "text": text })),
+            None => plain(label),
+        },
+        Span::Mention(id) if is_user_id(id.as_str()) => Some(json!({ "type": "user", "user_id": id })),
+        Span::Mention(id) => plain(&format!("@{id}")),
+        Span::Time(at) => Some(json!({
+            "type": "date",
+            "timestamp": at.as_second(),
+            "format": "{date_short_pretty} {time}",
+            "fallback": at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        })),
+    }
+}
+
+/// Only the web, and only what Slack accepts as long as that.
+fn safe_url(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    Some(String::from(url)).filter(|url| url.len() <= 3_000)
+}
+
+/// Slack refuses the whole message for a user id that is none.
+fn is_user_id(id: &str) -> bool {
+    (2..=20).contains(&id.len())
+        && id.starts_with(['U', 'W'])
+        && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
+fn rows(buttons: &[Button]) -> Vec<Value> {
+    let elements: Vec<Value> = buttons.iter().enumerate().filter_map(|(i, b)| button(i, b)).collect();
+    elements.chunks(MAX_ROW).map(|row| json!({ "type": "actions", "elements": row })).collect()
+}
+
+fn button(index: usize, button: &Button) -> Option<Value> {
+    let value = json!(button.press).to_string();
+    if value.chars().count() > MAX_VALUE {
+        return None;
+    }
+    let mut out = json!({
+        "type": "button",
+        "action_id": format!("lockkeeper.{}.{index}", what(&button.press.what)),
+        "text": plain_text(&button.label, 75),
+        "value": value,
+    });
+    let style = match button.style {
+        Style::Plain => None,
+        Style::Primary => Some("primary"),
+        Style::Danger => Some("danger"),
+    };
+    if let Some(style) = style {
+        out["style"] = json!(style);
+    }
+    if let Some(question) = &button.confirm {
+        out["confirm"] = confirm(question, style);
+    }
+    Some(out)
+}
+
+fn confirm(question: &Confirm, style: Option<&str>) -> Value {
+    let mut out = json!({
+        "title": plain_text(&question.title, 100),
+        "text": plain_text(&question.text, 300),
+        "confirm": plain_text(&question.yes, 30),
+        "deny": plain_text(&question.no, 30),
+    });
+    if let Some(style) = style {
+        out["style"] = json!(style);
+    }
+    out
+}
+
+/// A text object, never empty, in which `:smile:` stays what it is.
+fn plain_text(text: &str, max: usize) -> Value {
+    let text = cut(&clean(text), max);
+    let text = if text.trim().is_empty() { "…" } else { &text };
+    json!({ "type": "plain_text", "text": text, "emoji": false })
+}
+
+fn what(what: &What) -> &'static str {
+    match what {
+        What::Approve(_) => "approve",
+        What::Tested => "tested",
+        What::Changes(_) => "changes",
+        What::HoldForm => "hold_form",
+        What::Release => "release",
+        What::Ping => "ping",
+        What::Dismiss => "dismiss",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+
+    use super::*;
+    use crate::deploy::message::{Press, Shown};
+    use crate::deploy::name::{AppName, EnvName, RunId, Sha, SlackId};
+
+    fn text(spans: Vec<Span>) -> Message {
+        Message { summary: Line::default(), parts: vec![Part::Text(Line(spans))] }
+    }
+
+    fn press(what: What) -> Press {
+        Press { app: AppName::new("h"), what }
+    }
+
+    fn size(value: &Value) -> usize {
+        value.to_string().chars().count()
+    }
+
+    #[test]
+    fn every_span_becomes_an_element_that_parses_nothing() {
+        let message = text(vec![
+            Span::Plain("<!channel> *x* & <@U1>".into()),
+            Span::Bold("h".into()),
+            Span::Code("gabc1234".into()),
+            Span::Link { url: "https://github.com/o/r/pull/1".into(), label: "#1".into() },
+            Span::Link { url: "javascript:alert(1)".into(), label: "no".into() },
+            Span::Mention(SlackId::new("U012ABC")),
+            Span::Mention(SlackId::new("<!here>")),
+            Span::Time("2026-07-25T17:20:00Z".parse().unwrap()),
+            Span::Plain(String::new()),
+        ]);
+        let expected = json!([{ "type": "rich_text", "elements": [{ "type": "rich_text_section", "elements": [
+            { "type": "text", "text": "<!channel> *x* & <@U1>" },
+            { "type": "text", "text": "h", "style": { "bold": true } },
+            { "type": "text", "text": "gabc1234", "style": { "code": true } },
+            { "type": "link", "url": "https://github.com/o/r/pull/1", "text": "#1" },
+            { "type": "text", "text": "no" },
+            { "type": "user", "user_id": "U012ABC" },
+            { "type": "text", "text": "@<!here>" },
+            { "type": "date", "timestamp": 1785000000, "format": "{date_short_pretty} {time}",
+              "fallback": "2026-07-25 17:20 UTC" },
+        ] }] }]);
+        assert_eq!(blocks(&message), expected);
+    }
+
+    #[test]
+    fn paragraphs_and_lists_share_a_block_and_buttons_end_it() {
+        let button =
+            Button { press: press(What::Tested), label: "I tested".into(), style: Style::Primary, confirm: None };
+        let parts = vec![
+            Part::Text(Line::plain("one")),
+            Part::Text(Line::plain("two")),
+            Part::List(vec![Line::plain("a"), Line::default()]),
+            Part::Buttons(vec![button]),
+            Part::Text(Line::plain("end")),
+        ];
+        let shown = blocks(&Message { summary: Line::default(), parts });
+        assert_eq!(shown[0]["elements"][0]["elements"][1]["text"], "\n");
+        assert_eq!(shown[0]["elements"][1]["type"], "rich_text_list");
+        assert_eq!(shown[0]["elements"][1]["elements"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            shown[1]["elements"][0],
+            json!({ "type": "button", "action_id": "lockkeeper.tested.0", "style": "primary", "value": "{\"app\":\"h\",\"what\":\"tested\"}",
+                "text": { "type": "plain_text", "text": "I tested", "emoji": false } })
+        );
+        assert_eq!(shown[2]["elements"][0]["elements"][0]["text"], "end");
+    }
+
+    #[test]
+    fn confirmations_are_cut_and_a_press_survives_the_round_trip() {
+        let shown = Shown {
+            run: RunId(7),
+            attempt: 2,
+            sha: Sha::new("abc"),
+            environments: vec![EnvName::new("Production (Canada)")],
+        };
+        let confirm =
+            Confirm { title: "t".repeat(200), text: "é".repeat(400), yes: "y".repeat(40), no: String::new() };
+        let press = press(What::Approve(shown));
+        let button = Button {
+            press: press.clone(),
+            label: "Approve production…".into(),
+            style: Style::Danger,
+            confirm: Some(confirm),
+        };
+        let json = blocks(&Message { summary: Line::default(), parts: vec![Part::Buttons(vec![button])] });
+        let button = &json[0]["elements"][0];
+        assert_eq!(button["confirm"]["title"]["text"].as_str().unwrap().chars().count(), 100);
+        assert_eq!(button["confirm"]["text"]["text"].as_str().unwrap().chars().count(), 300);
+        assert_eq!(button["confirm"]["confirm"]["text"].as_str().unwrap().chars().count(), 30);
+        assert_eq!(button["confirm"]["deny"]["text"], "…");
+        assert_eq!(serde_json::from_str::<Press>(button["value"].as_str().unwrap()).unwrap(), press);
+    }
+
+    #[test]
+    fn a_long_list_ends_with_how_many_more() {
+        let lines: Vec<Line> = (0..2_000).map(|i| Line::plain(format!("change {i} {}", "x".repeat(80)))).collect();
+        let parts = vec![Part::Text(Line::plain("head")), Part::List(lines), Part::Text(Line::plain("tail"))];
+        let shown = blocks(&Message { summary: Line::default(), parts });
+        assert!(size(&shown) <= MAX_TOTAL && size(&shown) > MAX_TOTAL / 2);
+        let list = shown[0]["elements"][1]["elements"].as_array().unwrap();
+        let last = list.last().unwrap()["elements"][0]["text"].as_str().unwrap();
+        assert_eq!(last, format!("and {} more", 2_000 - (list.len() - 1)));
+        assert_eq!(shown[0]["elements"][2]["elements"][0]["text"], "tail");
+    }
+
+    #[test]
+    fn text_is_cleaned_of_what_cannot_be_seen() {
+        let table = [
+            ("a\nb\tc\r\n", "a b c  "),
+            ("a\u{0}\u{1b}[31mb\u{7f}\u{85}", "a[31mb"),
+            ("evil\u{202e}gpj.exe\u{2066}x\u{2069}", "evilgpj.exex"),
+            ("ze\u{200b}ro\u{feff}\u{2060}\u{ad}", "zero"),
+            ("👩\u{200d}💻 ✅\u{fe0f}", "👩💻 ✅\u{fe0f}"),
+            ("Überprüfung 日本", "Überprüfung 日本"),
+        ];
+        for (dirty, expected) in table {
+            assert_eq!(clean(dirty), expected, "{dirty:?}");
+        }
+    }
+
+    #[test]
+    fn the_fallback_is_escaped_cut_and_never_breaks_an_escape() {
+        let summary = |text: &str| fallback(&Message { summary: Line::plain(text), parts: vec![] });
+        assert_eq!(summary("a <!channel> & b"), "a &lt;!channel&gt; &amp; b");
+        let long = summary(&"<".repeat(5_000));
+        assert!(long.chars().count() <= MAX_FALLBACK && long.ends_with("&lt;"));
+    }
+
+    #[test]
+    fn the_form_carries_itself() {
+        let hold = Form::Hold(AppName::new("an-app-with-a-very-long-name"));
+        let view = form(&hold);
+        assert_eq!(view["title"]["text"].as_str().unwrap().chars().count(), 24);
+        assert_eq!(serde_json::from_str::<Form>(view["private_metadata"].as_str().unwrap()).unwrap(), hold);
+    }
+
+    fn line() -> impl Strategy<Value = Line> {
+        let span = prop_oneof![
+            any::<String>().prop_map(Span::Plain),
+            any::<String>().prop_map(|s| Span::Code(s.repeat(20))),
+            any::<String>().prop_map(|s| Span::Mention(SlackId::new(s))),
+            (any::<String>(), any::<String>()).prop_map(|(url, label)| Span::Link { url, label }),
+            Just(Span::Time(jiff::Timestamp::UNIX_EPOCH)),
+        ];
+        proptest::collection::vec(span, 0..6).prop_map(Line)
+    }
+
+    fn part() -> impl Strategy<Value = Part> {
+        let button = any::<String>().prop_map(|label| Button {
+            press: press(What::Changes(RunId(1))),
+            label: label.repeat(9),
+            style: Style::Plain,
+            confirm: None,
+        });
+        prop_oneof![
+            line().prop_map(Part::Text),
+            proptest::collection::vec(line(), 0..40).prop_map(Part::List),
+            proptest::collection::vec(button, 0..60).prop_map(Part::Buttons),
+        ]
+    }
+
+    #[test]
+    fn many_rows_of_buttons_are_cut_to_fifty_blocks() {
+        let button = Button { press: press(What::Ping), label: "x".into(), style: Style::Plain, confirm: None };
+        let parts = (0..70).flat_map(|_| [Part::Text(Line::plain("a")), Part::Buttons(vec![button.clone()])]).collect();
+        assert_eq!(blocks(&Message { summary: Line::default(), parts }).as_array().unwrap().len(), MAX_BLOCKS);
+    }
+
+    proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+        #[test]
+        fn any_message_keeps_slacks_limits(parts in proptest::collection::vec(part(), 0..12)) {
+            let message = Message { summary: Line::default(), parts };
+            let shown = blocks(&message);
+            assert!(shown.as_array().unwrap().len() <= MAX_BLOCKS);
+            assert!(size(&shown) <= MAX_TOTAL);
+            assert!(!shown.to_string().contains("\"text\":\"\""));
+            assert!(fallback(&message).chars().count() <= MAX_FALLBACK);
+        }
+    }
+}

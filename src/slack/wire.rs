@@ -1,0 +1,217 @@
+//! How calls reach Slack: one connector for production and loopback, one time limit for each call. Knows no method's meaning.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use slack_morphism::hyper_tokio::SlackClientHyperConnector;
+use slack_morphism::{ClientResult, SlackApiToken, SlackClient};
+use url::Url;
+
+use super::{CALL, SlackError, TICKET};
+
+type Https = HttpsConnector<HttpConnector>;
+
+/// Answers outside of the Web API are a few words long.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The connections to Slack. Clones share them.
+#[derive(Clone)]
+pub(super) struct Wire {
+    api: SlackClient<SlackClientHyperConnector<Https>>,
+    /// For what slack-morphism cannot do: answers at a `response_url`, and reading a header.
+    plain: Client<Https, Full<Bytes>>,
+    tls: Arc<ClientConfig>,
+    base: Arc<Url>,
+    bot: Arc<SlackApiToken>,
+    app: Arc<SlackApiToken>,
+}
+
+/// An answer with `ok`; slack-morphism itself reads only `error`.
+#[derive(Deserialize)]
+struct Answer<T> {
+    ok: bool,
+    #[serde(flatten)]
+    content: T,
+}
+
+#[derive(Deserialize)]
+struct Ticket {
+    url: String,
+}
+
+impl Wire {
+    pub(super) fn new(base_url: &str, bot: &SecretString, app: &SecretString) -> anyhow::Result<Self> {
+        let base_url = base_url.trim_end_matches('/');
+        let base = Url::parse(base_url).context("parse slack's base url")?;
+        let tls = tls()?;
+        let connector = connector(&tls);
+        let token = |secret: &SecretString| Arc::new(SlackApiToken::new(secret.expose_secret().into()));
+        let api = SlackClientHyperConnector::with_connector(connector.clone()).with_slack_api_url(base_url);
+        Ok(Self {
+            api: SlackClient::new(api),
+            plain: Client::builder(TokioExecutor::new()).build(connector),
+            tls: Arc::new(tls),
+            base: Arc::new(base),
+            bot: token(bot),
+            app: token(app),
+        })
+    }
+
+    /// The TLS settings, for the socket.
+    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+        self.tls.clone()
+    }
+
+    /// A method that reads, with the parameters that have a value.
+    pub(super) async fn get<T>(&self, method: &str, params: Vec<(&str, Option<String>)>) -> Result<T, SlackError>
+    where
+        T: DeserializeOwned + Send,
+    {
+        let session = self.api.open_session(&self.bot);
+        bounded(CALL, session.http_session_api.http_get(method, &params, None)).await
+    }
+
+    /// A method that writes.
+    pub(super) async fn post<T>(&self, method: &str, body: &Value) -> Result<T, SlackError>
+    where
+        T: DeserializeOwned + Send,
+    {
+        let session = self.api.open_session(&self.bot);
+        bounded(CALL, session.http_session_api.http_post(method, body, None)).await
+    }
+
+    /// `apps.connections.open`. The address has to be as safe as the one that was asked.
+    pub(super) async fn ticket(&self) -> Result<SecretString, SlackError> {
+        let session = self.api.open_session(&self.app);
+        let nothing = json!({});
+        let opening = session.http_session_api.http_post("apps.connections.open", &nothing, None);
+        let ticket: Ticket = bounded(TICKET, opening).await?;
+        let safe = Url::parse(&ticket.url).is_ok_and(|url| {
+            url.scheme() == "wss" || url.scheme() == "ws" && is_loopback(&url) && is_loopback(&self.base)
+        });
+        match safe {
+            true => Ok(ticket.url.into()),
+            false => Err(SlackError::uncertain("an address for the socket that is not safe")),
+        }
+    }
+
+    /// The scopes of the bot's token: a header of any answer.
+    pub(super) async fn scopes(&self) -> Result<BTreeSet<String>, SlackError> {
+        let request = hyper::Request::post(format!("{}/auth.test", self.base.as_str().trim_end_matches('/')))
+            .header("authorization", format!("Bearer {}", self.bot.token_value.0));
+        let (headers, _) = self.send(request, Bytes::new()).await?;
+        let scopes = headers.get("x-oauth-scopes").and_then(|scopes| scopes.to_str().ok()).unwrap_or_default();
+        Ok(scopes.split(',').map(|scope| scope.trim().to_owned()).filter(|scope| !scope.is_empty()).collect())
+    }
+
+    /// Posts to the address of an answer, which is somebody's claim until its host is seen to be Slack's.
+    pub(super) async fn respond(&self, response_url: &str, body: &Value) -> Result<(), SlackError> {
+        if !self.may_answer_at(response_url) {
+            return Err(SlackError::Refused { code: "not_an_address_of_slack".to_owned() });
+        }
+        let request = hyper::Request::post(response_url).header("content-type", "application/json; charset=utf-8");
+        self.send(request, Bytes::from(body.to_string())).await.map(|_| ())
+    }
+
+    fn may_answer_at(&self, response_url: &str) -> bool {
+        let Ok(url) = Url::parse(response_url) else { return false };
+        let slack = url.scheme() == "https" && url.host_str() == Some("hooks.slack.com") && url.port().is_none();
+        let pretend = is_loopback(&self.base)
+            && url.origin() == self.base.origin()
+            && url.username().is_empty()
+            && url.password().is_none();
+        slack || pretend
+    }
+
+    /// Sends a request that slack-morphism cannot. Redirects are not followed: they are refusals.
+    async fn send(
+        &self,
+        request: hyper::http::request::Builder,
+        body: Bytes,
+    ) -> Result<(hyper::HeaderMap, Bytes), SlackError> {
+        let broken = || SlackError::uncertain("no connection");
+        let request = request
+            .body(Full::new(body))
+            .map_err(|_| SlackError::Refused { code: "not_an_address_of_slack".to_owned() })?;
+        let exchange = async {
+            let answer = self.plain.request(request).await.map_err(|_| broken())?;
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| broken())?.to_bytes();
+            Ok::<_, SlackError>((parts, body))
+        };
+        let (parts, body) = tokio::time::timeout(CALL, exchange).await.map_err(|_| too_late())??;
+        judge(parts.status.as_u16(), retry_after(&parts.headers), &body)?;
+        Ok((parts.headers, body))
+    }
+}
+
+/// Whether an answer outside of the Web API means yes: `ok` as text, or JSON with `ok`.
+fn judge(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<(), SlackError> {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    match (status, answer.get("error").and_then(Value::as_str)) {
+        (200 | 400..=428 | 430..=499, Some(code)) => Err(SlackError::of_code(code)),
+        (200, None) => Ok(()),
+        (status, _) => Err(SlackError::of_status(status, retry_after)),
+    }
+}
+
+fn retry_after(headers: &hyper::HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+async fn bounded<T>(limit: Duration, call: impl Future<Output = ClientResult<Answer<T>>>) -> Result<T, SlackError> {
+    let answer = tokio::time::timeout(limit, call).await.map_err(|_| too_late())??;
+    if answer.ok { Ok(answer.content) } else { Err(SlackError::uncertain("neither yes nor a reason")) }
+}
+
+fn too_late() -> SlackError {
+    SlackError::uncertain("no answer in time")
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// The provider is named, so that another one in the build does no harm (`facts/slack.md` 0.5).
+fn tls() -> anyhow::Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .context("choose tls versions")?
+        .with_native_roots()
+        .context("load the system's root certificates")?;
+    Ok(config.with_no_client_auth())
+}
+
+/// HTTP/1 only: a dead HTTP/2 connection would stay in the pool and swallow call after call, while here each call that runs into
+/// its time limit takes its connection along. Keep-alive probes find the dead ones that nobody uses.
+fn connector(tls: &ClientConfig) -> Https {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(TICKET));
+    tcp.set_keepalive(Some(Duration::from_secs(5)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(2)));
+    tcp.set_keepalive_retries(Some(2));
+    HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http().enable_http1().wrap_connector(tcp)
+}

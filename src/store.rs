@@ -1,0 +1,218 @@
+//! The store: one document for each app, the effects that still have to be performed, the keys of requests already seen and
+//! the audit log. This file is the contract, which every back end keeps and `store/tests.rs` tries on each; it knows nothing of
+//! the domain: documents, effects and audit lines are JSON text, keys and lanes are strings.
+//!
+//! **Commits.** A decision is one [`Commit`]: document, effects, audit lines and dedupe key are written together or not at all,
+//! and are durable when [`Store::commit`] returns. The app's version is compared and set, so of two decisions on the same
+//! document one is told [`Committed::Raced`] and decides again.
+//!
+//! **Effects.** A *lane* is a queue: first in, first out, whichever app put the effect there. Only its head can be claimed; all
+//! behind wait until the head is settled. Lanes do not wait for each other. A claim is a lease: it ends with [`Store::settle`],
+//! with [`Store::retry`], with a commit that settles, or by itself at its end, and then the effect is claimed again: at least
+//! once. An effect is `uncertain` when an earlier try may have been performed: a claim was lost, or `retry` said so.
+//!
+//! Times are kept to the millisecond. The store has no clock: "now" is always the caller's.
+//!
+//! A call whose future is dropped may be carried out all the same.
+
+use std::fmt;
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::deploy::name::AppName;
+
+pub mod embedded;
+
+/// An app's document counts its commits; 0 is an app that has no document yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u64);
+
+/// What an effect is known by, for ever and everywhere: no two stores give the same one, so it may be put into a Slack
+/// message's metadata and looked for later. Lower-case hexadecimal digits, a dash, decimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EffectId(String);
+
+impl EffectId {
+    /// Takes an id that a store gave.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EffectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An effect to be queued; it is due at once. No `Debug`: the body may hold a `response_url`.
+#[derive(Clone)]
+pub struct NewEffect {
+    /// The queue that it joins.
+    pub lane: String,
+    /// With a key it takes the place (position and id) of an effect of the same app, lane and key that nobody has claimed yet;
+    /// one that was ever claimed is left alone, and this one queues behind.
+    pub key: Option<String>,
+    /// JSON.
+    pub body: String,
+    /// From when on it is not worth performing.
+    pub expires: Option<Timestamp>,
+}
+
+/// One decision and all that follows from it. No `Debug`: documents and effects may hold a `response_url`.
+#[derive(Clone)]
+pub struct Commit {
+    /// Whose document.
+    pub app: AppName,
+    /// The version that the decision was taken on.
+    pub expected: Version,
+    /// The time of the decision: when its effects count as created, and what the age of dedupe keys is measured by.
+    pub at: Timestamp,
+    /// The new document, JSON.
+    pub document: String,
+    /// In this order.
+    pub effects: Vec<NewEffect>,
+    /// Lines of the audit log, JSON.
+    pub audit: Vec<String>,
+    /// The dedupe key of the request that is decided; remembered for at least 24 hours.
+    pub seen: Option<String>,
+    /// The effect whose outcome is decided on: it leaves its lane, and the next one follows.
+    pub settle: Option<EffectId>,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Written and durable; the document's version now.
+    Yes(Version),
+    /// The document has another version than expected: nothing was written. Load and decide again.
+    Raced,
+    /// The dedupe key is known, or the effect to settle is settled already: nothing was written, and nothing is to be done.
+    AlreadySeen,
+}
+
+/// An effect to be performed now, leased to whoever claimed it.
+#[derive(Clone, PartialEq)]
+pub struct Claimed {
+    /// Its id.
+    pub id: EffectId,
+    /// The app that committed it.
+    pub app: AppName,
+    /// Its lane.
+    pub lane: String,
+    /// Its key.
+    pub key: Option<String>,
+    /// JSON.
+    pub body: String,
+    /// How often it was claimed, this time included.
+    pub attempts: u32,
+    /// Whether an earlier attempt may have been performed: look before doing it again.
+    pub uncertain: bool,
+    /// When it was committed; with a key, when the first one in its place was.
+    pub created: Timestamp,
+    /// Whether it is past its `expires`: not to be performed, but to be given up aloud and settled.
+    pub expired: bool,
+}
+
+impl fmt::Debug for Claimed {
+    /// Leaves the body out: it may hold a `response_url`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claimed")
+            .field("id", &self.id)
+            .field("app", &self.app)
+            .field("lane", &self.lane)
+            .field("key", &self.key)
+            .field("attempts", &self.attempts)
+            .field("uncertain", &self.uncertain)
+            .field("created", &self.created)
+            .field("expired", &self.expired)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The effects that are not settled, claimed ones included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many.
+    pub count: u64,
+    /// When the oldest was created.
+    pub oldest: Option<Timestamp>,
+}
+
+/// A back end of this contract. Every method fails when the store cannot be reached or written; then nothing is promised except
+/// that a commit was written whole or not at all.
+#[derive(Clone)]
+pub enum Store {
+    /// A file of this process; one replica.
+    Embedded(embedded::Embedded),
+}
+
+impl Store {
+    /// An app's document and its version; `None` before the first commit.
+    pub async fn load(&self, app: &AppName) -> Result<Option<(Version, String)>> {
+        match self {
+            Self::Embedded(store) => store.load(app).await,
+        }
+    }
+
+    /// Writes a decision, whole or not at all.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed> {
+        match self {
+            Self::Embedded(store) => store.commit(commit).await,
+        }
+    }
+
+    /// Claims the head of each lane that is due and not leased, oldest first, until `now` plus `lease`.
+    pub async fn claim(&self, now: Timestamp, lease: SignedDuration) -> Result<Vec<Claimed>> {
+        match self {
+            Self::Embedded(store) => store.claim(now, lease).await,
+        }
+    }
+
+    /// Gives a claim back; its lane waits until `at`. An effect that is `uncertain` stays so. Unknown or settled: nothing.
+    pub async fn retry(&self, id: &EffectId, at: Timestamp, uncertain: bool) -> Result<()> {
+        match self {
+            Self::Embedded(store) => store.retry(id, at, uncertain).await,
+        }
+    }
+
+    /// Takes an effect out of its lane, performed or given up, where no decision follows from it. Unknown or settled: nothing.
+    pub async fn settle(&self, id: &EffectId) -> Result<()> {
+        match self {
+            Self::Embedded(store) => store.settle(id).await,
+        }
+    }
+
+    /// When [`Store::claim`] will next find something, leases that end counted in; in the past when it would now. `None` when
+    /// no effect is left.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>> {
+        match self {
+            Self::Embedded(store) => store.next_due().await,
+        }
+    }
+
+    /// How much is not settled.
+    pub async fn backlog(&self) -> Result<Backlog> {
+        match self {
+            Self::Embedded(store) => store.backlog().await,
+        }
+    }
+
+    /// An app's newest lines of the audit log, newest first. They are kept for ever.
+    pub async fn audit(&self, app: &AppName, limit: u32) -> Result<Vec<String>> {
+        match self {
+            Self::Embedded(store) => store.audit(app, limit).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

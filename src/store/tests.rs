@@ -1,0 +1,484 @@
+//! The contract, tried on every back end: stories, then random orders of calls against a model that is simple enough to be
+//! believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + seconds).unwrap()
+}
+
+const LEASE: SignedDuration = SignedDuration::from_secs(30);
+
+fn app() -> AppName {
+    AppName::new("h")
+}
+
+fn effect(lane: &str, body: &str) -> NewEffect {
+    NewEffect { lane: lane.to_owned(), key: None, body: body.to_owned(), expires: None }
+}
+
+fn keyed(lane: &str, key: &str, body: &str) -> NewEffect {
+    NewEffect { key: Some(key.to_owned()), ..effect(lane, body) }
+}
+
+fn decision(expected: u64, document: &str, effects: Vec<NewEffect>) -> Commit {
+    Commit {
+        app: app(),
+        expected: Version(expected),
+        at: at(0),
+        document: document.to_owned(),
+        effects,
+        audit: Vec::new(),
+        seen: None,
+        settle: None,
+    }
+}
+
+fn yes(version: u64) -> Committed {
+    Committed::Yes(Version(version))
+}
+
+async fn bodies(store: &Store, now: Timestamp) -> Vec<String> {
+    store.claim(now, LEASE).await.unwrap().into_iter().map(|claimed| claimed.body).collect()
+}
+
+async fn one(store: &Store, now: Timestamp) -> Claimed {
+    let mut claimed = store.claim(now, LEASE).await.unwrap();
+    assert_eq!(claimed.len(), 1, "{claimed:?}");
+    claimed.remove(0)
+}
+
+/// Every story of the contract, each on a store of its own.
+async fn keeps_the_contract<F: Future<Output = Store>>(new: impl Fn() -> F) {
+    a_commit_is_whole_or_raced_or_seen(new().await).await;
+    a_lane_is_a_queue_and_lanes_do_not_wait(new().await).await;
+    a_key_replaces_only_what_nobody_claimed(new().await).await;
+    a_lost_claim_comes_again_and_is_uncertain(new().await).await;
+    an_outcome_counts_once(new().await).await;
+    what_expired_is_said(new().await).await;
+    a_dedupe_key_is_remembered_for_a_day(new().await).await;
+    the_audit_log_is_newest_first(new().await).await;
+    one_of_many_racing_commits_wins(new().await).await;
+    unknown_ids_do_nothing(new().await, new().await).await;
+}
+
+async fn a_commit_is_whole_or_raced_or_seen(store: Store) {
+    assert_eq!(store.load(&app()).await.unwrap(), None);
+    let first = Commit {
+        audit: vec!["line".to_owned()],
+        seen: Some("trigger".to_owned()),
+        ..decision(0, "{1}", vec![effect("a", "1")])
+    };
+    assert_eq!(store.commit(first.clone()).await.unwrap(), yes(1));
+    assert_eq!(store.load(&app()).await.unwrap(), Some((Version(1), "{1}".to_owned())));
+
+    let raced = Commit { seen: Some("other".to_owned()), audit: vec!["no".to_owned()], ..first.clone() };
+    assert_eq!(store.commit(raced.clone()).await.unwrap(), Committed::Raced);
+    let ahead = Commit { expected: Version(7), ..raced.clone() };
+    assert_eq!(store.commit(ahead).await.unwrap(), Committed::Raced);
+    let seen = Commit { expected: Version(1), document: "{2}".to_owned(), ..first };
+    assert_eq!(store.commit(seen).await.unwrap(), Committed::AlreadySeen);
+
+    assert_eq!(store.load(&app()).await.unwrap(), Some((Version(1), "{1}".to_owned())));
+    assert_eq!(store.backlog().await.unwrap(), Backlog { count: 1, oldest: Some(at(0)) });
+    assert_eq!(store.audit(&app(), 9).await.unwrap(), ["line"]);
+    let decided_again = Commit { expected: Version(1), ..raced };
+    assert_eq!(store.commit(decided_again).await.unwrap(), yes(2), "a raced commit leaves its dedupe key free");
+}
+
+async fn a_lane_is_a_queue_and_lanes_do_not_wait(store: Store) {
+    assert_eq!(store.next_due().await.unwrap(), None);
+    let effects = vec![effect("a", "a1"), effect("b", "b1"), effect("a", "a2"), effect("b", "b2")];
+    store.commit(decision(0, "{}", effects)).await.unwrap();
+    assert!(store.next_due().await.unwrap().unwrap() <= at(0));
+
+    let claimed = store.claim(at(0), LEASE).await.unwrap();
+    let [a1, b1] = claimed.as_slice() else { panic!("{claimed:?}") };
+    assert_eq!((a1.body.as_str(), a1.attempts, a1.uncertain, a1.created), ("a1", 1, false, at(0)));
+    assert_eq!(bodies(&store, at(1)).await, [""; 0], "both are leased");
+
+    store.settle(&b1.id).await.unwrap();
+    assert_eq!(bodies(&store, at(1)).await, ["b2"]);
+    store.retry(&a1.id, at(60), false).await.unwrap();
+    assert_eq!(store.next_due().await.unwrap(), Some(at(31)), "the end of b2's lease");
+    assert_eq!(bodies(&store, at(30)).await, [""; 0], "a2 waits behind a1");
+    assert_eq!(bodies(&store, at(60)).await, ["a1", "b2"]);
+}
+
+async fn a_key_replaces_only_what_nobody_claimed(store: Store) {
+    let effects = vec![keyed("a", "k", "old"), effect("a", "between"), keyed("b", "k", "other lane")];
+    store.commit(decision(0, "{}", effects)).await.unwrap();
+    let newer = Commit { at: at(5), ..decision(1, "{}", vec![keyed("a", "k", "new")]) };
+    store.commit(newer).await.unwrap();
+    assert_eq!(store.backlog().await.unwrap().count, 3);
+
+    let claimed = store.claim(at(9), LEASE).await.unwrap();
+    assert_eq!((claimed[0].body.as_str(), claimed[0].created), ("new", at(0)), "in the place of the old one");
+    assert_eq!(claimed[0].key.as_deref(), Some("k"));
+    store.commit(decision(2, "{}", vec![keyed("a", "k", "newer")])).await.unwrap();
+    assert_eq!(store.backlog().await.unwrap().count, 4, "a claimed one is left alone");
+    store.retry(&claimed[0].id, at(9), false).await.unwrap();
+    store.commit(decision(3, "{}", vec![keyed("a", "k", "newest")])).await.unwrap();
+    assert_eq!(store.backlog().await.unwrap().count, 4, "the queued one is replaced, the tried one is not");
+
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        let head = one(&store, at(10)).await;
+        store.settle(&head.id).await.unwrap();
+        order.push(head.body);
+    }
+    assert_eq!(order, ["new", "between", "newest"]);
+}
+
+async fn a_lost_claim_comes_again_and_is_uncertain(store: Store) {
+    store.commit(decision(0, "{}", vec![effect("a", "x")])).await.unwrap();
+    let first = one(&store, at(0)).await;
+    assert_eq!(bodies(&store, at(29)).await, [""; 0]);
+    let again = one(&store, at(30)).await;
+    assert_eq!((&again.id, again.attempts, again.uncertain), (&first.id, 2, true));
+    store.retry(&again.id, at(40), false).await.unwrap();
+    let third = one(&store, at(40)).await;
+    assert_eq!((third.attempts, third.uncertain), (3, true), "uncertain sticks");
+}
+
+async fn an_outcome_counts_once(store: Store) {
+    store.commit(decision(0, "{}", vec![effect("a", "x"), effect("a", "y")])).await.unwrap();
+    let x = one(&store, at(0)).await;
+    let outcome = Commit { settle: Some(x.id), ..decision(1, "{done}", vec![effect("b", "z")]) };
+    let raced = Commit { expected: Version(0), ..outcome.clone() };
+    assert_eq!(store.commit(raced).await.unwrap(), Committed::Raced);
+    assert_eq!(bodies(&store, at(1)).await, [""; 0], "still claimed");
+    assert_eq!(store.commit(outcome.clone()).await.unwrap(), yes(2));
+    let again = Commit { expected: Version(2), ..outcome };
+    assert_eq!(store.commit(again).await.unwrap(), Committed::AlreadySeen);
+    assert_eq!(bodies(&store, at(1)).await, ["y", "z"]);
+}
+
+async fn what_expired_is_said(store: Store) {
+    let expires = |seconds| NewEffect { expires: Some(at(seconds)), ..effect("a", "x") };
+    store.commit(decision(0, "{}", vec![expires(10), expires(10)])).await.unwrap();
+    let fresh = one(&store, at(9)).await;
+    assert!(!fresh.expired);
+    store.settle(&fresh.id).await.unwrap();
+    let stale = one(&store, at(10)).await;
+    assert!(stale.expired);
+    store.settle(&stale.id).await.unwrap();
+    assert_eq!(store.backlog().await.unwrap(), Backlog::default());
+}
+
+async fn a_dedupe_key_is_remembered_for_a_day(store: Store) {
+    let asked = |expected, hours: i64, key: &str| Commit {
+        at: at(hours * 3600),
+        seen: Some(key.to_owned()),
+        ..decision(expected, "{}", Vec::new())
+    };
+    assert_eq!(store.commit(asked(0, 0, "first")).await.unwrap(), yes(1));
+    assert_eq!(store.commit(asked(1, 24, "second")).await.unwrap(), yes(2));
+    assert_eq!(store.commit(asked(2, 24, "first")).await.unwrap(), Committed::AlreadySeen);
+    assert_eq!(store.commit(asked(2, 49, "third")).await.unwrap(), yes(3));
+    assert_eq!(store.commit(asked(3, 49, "first")).await.unwrap(), yes(4), "pruned by the third");
+}
+
+async fn the_audit_log_is_newest_first(store: Store) {
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    store.commit(Commit { audit: lines(&["1", "2"]), ..decision(0, "{}", Vec::new()) }).await.unwrap();
+    store.commit(Commit { audit: lines(&["3"]), ..decision(1, "{}", Vec::new()) }).await.unwrap();
+    let other = Commit { app: AppName::new("lms"), audit: lines(&["4"]), ..decision(0, "{}", Vec::new()) };
+    store.commit(other).await.unwrap();
+    assert_eq!(store.audit(&app(), 2).await.unwrap(), ["3", "2"]);
+    assert_eq!(store.audit(&app(), 0).await.unwrap(), [""; 0]);
+    assert_eq!(store.audit(&AppName::new("lms"), 9).await.unwrap(), ["4"]);
+}
+
+async fn one_of_many_racing_commits_wins(store: Store) {
+    let racing: Vec<_> = (0..50)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(
+                async move { store.commit(decision(0, &n.to_string(), vec![effect("a", "x")])).await.unwrap() },
+            )
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for task in racing {
+        outcomes.push(task.await.unwrap());
+    }
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == yes(1)).count(), 1);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Committed::Raced).count(), 49);
+    assert_eq!(store.backlog().await.unwrap().count, 1);
+}
+
+async fn unknown_ids_do_nothing(store: Store, other: Store) {
+    store.commit(decision(0, "{}", vec![effect("a", "x")])).await.unwrap();
+    other.commit(decision(0, "{}", vec![effect("a", "x")])).await.unwrap();
+    let (ours, foreign) = (one(&store, at(0)).await, one(&other, at(0)).await);
+    assert_ne!(ours.id, foreign.id, "ids are never used twice, not even by a new store");
+    for id in [foreign.id.as_str(), "", "-", "1", "nonsense-x", &format!("{}9", ours.id)] {
+        let id = EffectId::new(id);
+        store.settle(&id).await.unwrap();
+        store.retry(&id, at(0), true).await.unwrap();
+        let outcome = Commit { settle: Some(id), ..decision(1, "{}", Vec::new()) };
+        assert_eq!(store.commit(outcome).await.unwrap(), Committed::AlreadySeen);
+    }
+    assert_eq!(bodies(&store, at(0)).await, [""; 0], "still claimed");
+}
+
+/// A call with small numbers, so that random ones meet.
+#[derive(Clone, Debug)]
+enum Call {
+    /// `stale` makes it race; `settle` counts from the oldest effect.
+    Commit {
+        app: u8,
+        stale: bool,
+        effects: Vec<(u8, Option<u8>, Option<u8>)>,
+        seen: Option<u8>,
+        settle: Option<usize>,
+    },
+    Claim,
+    Retry {
+        effect: usize,
+        after: u8,
+        uncertain: bool,
+    },
+    Settle {
+        effect: usize,
+    },
+    Wait(u8),
+    Reopen,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let new_effect = (0..3u8, proptest::option::of(0..2u8), proptest::option::weighted(0.2, 0..60u8));
+    prop_oneof![
+        5 => (
+            0..2u8,
+            proptest::bool::weighted(0.2),
+            proptest::collection::vec(new_effect, 0..4),
+            proptest::option::weighted(0.3, 0..6u8),
+            proptest::option::weighted(0.3, 0..4usize),
+        ).prop_map(|(app, stale, effects, seen, settle)| Call::Commit { app, stale, effects, seen, settle }),
+        4 => Just(Call::Claim),
+        2 => (0..4usize, 0..60u8, any::<bool>()).prop_map(|(effect, after, uncertain)| Call::Retry { effect, after, uncertain }),
+        2 => (0..4usize).prop_map(|effect| Call::Settle { effect }),
+        2 => (1..40u8).prop_map(Call::Wait),
+        1 => Just(Call::Reopen),
+    ]
+}
+
+#[derive(Clone, Debug)]
+struct Queued {
+    app: AppName,
+    new: (String, Option<String>, String, Option<Timestamp>),
+    created: Timestamp,
+    due: Timestamp,
+    leased: Option<Timestamp>,
+    attempts: u32,
+    uncertain: bool,
+    /// Learned at the first claim; must stay the same.
+    id: Option<EffectId>,
+}
+
+/// What a store should do, in memory and without any cleverness.
+#[derive(Default)]
+struct Model {
+    now: Timestamp,
+    apps: BTreeMap<AppName, (u64, String)>,
+    queue: Vec<Queued>,
+    seen: BTreeSet<String>,
+    audit: Vec<(AppName, String)>,
+    count: u64,
+}
+
+impl Model {
+    fn commit(&mut self, commit: &Commit, settle: Option<usize>) -> Committed {
+        if commit.seen.as_ref().is_some_and(|key| self.seen.contains(key)) {
+            return Committed::AlreadySeen;
+        }
+        let version = self.apps.get(&commit.app).map_or(0, |(version, _)| *version);
+        if version != commit.expected.0 {
+            return Committed::Raced;
+        }
+        self.apps.insert(commit.app.clone(), (version + 1, commit.document.clone()));
+        if let Some(index) = settle {
+            self.queue.remove(index);
+        }
+        for new in &commit.effects {
+            self.enqueue(&commit.app, new);
+        }
+        self.audit.extend(commit.audit.iter().map(|line| (commit.app.clone(), line.clone())));
+        self.seen.extend(commit.seen.clone());
+        yes(version + 1)
+    }
+
+    fn enqueue(&mut self, app: &AppName, new: &NewEffect) {
+        let same = |q: &&mut Queued| {
+            q.app == *app && q.new.0 == new.lane && q.new.1 == new.key && new.key.is_some() && q.attempts == 0
+        };
+        if let Some(queued) = self.queue.iter_mut().find(same) {
+            queued.new.2.clone_from(&new.body);
+            queued.new.3 = new.expires;
+            return;
+        }
+        let new = (new.lane.clone(), new.key.clone(), new.body.clone(), new.expires);
+        let (created, due) = (self.now, Timestamp::UNIX_EPOCH);
+        let app = app.clone();
+        self.queue.push(Queued { app, new, created, due, leased: None, attempts: 0, uncertain: false, id: None });
+    }
+
+    fn heads(&mut self) -> Vec<&mut Queued> {
+        let mut lanes = BTreeSet::new();
+        self.queue.iter_mut().filter(|queued| lanes.insert(queued.new.0.clone())).collect()
+    }
+
+    /// Compares with what the store gave.
+    fn claim(&mut self, given: &[Claimed]) {
+        let now = self.now;
+        let free = |q: &&mut Queued| q.due <= now && q.leased.is_none_or(|until| until <= now);
+        let heads: Vec<&mut Queued> = self.heads().into_iter().filter(free).collect();
+        assert_eq!(heads.len(), given.len());
+        for (queued, claimed) in heads.into_iter().zip(given) {
+            queued.attempts += 1;
+            queued.uncertain |= queued.leased.is_some();
+            queued.leased = Some(now + LEASE);
+            let expected = Claimed {
+                id: queued.id.get_or_insert_with(|| claimed.id.clone()).clone(),
+                app: queued.app.clone(),
+                lane: queued.new.0.clone(),
+                key: queued.new.1.clone(),
+                body: queued.new.2.clone(),
+                attempts: queued.attempts,
+                uncertain: queued.uncertain,
+                created: queued.created,
+                expired: queued.new.3.is_some_and(|expires| expires <= now),
+            };
+            assert_eq!(&expected, claimed);
+            assert_eq!(expected.body, claimed.body);
+        }
+    }
+
+    fn next_due(&mut self) -> Option<Timestamp> {
+        self.heads().iter().map(|head| head.leased.map_or(head.due, |until| until.max(head.due))).min()
+    }
+
+    /// Effects that were claimed at least once: only those have an id that anybody knows.
+    fn known(&self, nth: usize) -> Option<(usize, EffectId)> {
+        let known = self.queue.iter().enumerate().filter_map(|(index, queued)| Some((index, queued.id.clone()?)));
+        known.into_iter().nth(nth)
+    }
+}
+
+/// Plays the calls on the store that `open` opens, and opens again, beside the model.
+async fn behaves_like_the_model(calls: Vec<Call>, open: impl Fn() -> Store) {
+    let mut model = Model { now: at(0), ..Model::default() };
+    let mut store = open();
+    for call in calls {
+        if let Call::Reopen = call {
+            drop(store);
+            store = open();
+            for queued in model.queue.iter_mut().filter(|queued| queued.leased.is_some()) {
+                (queued.leased, queued.uncertain) = (None, true);
+            }
+        } else {
+            play(&store, &mut model, call).await;
+        }
+        compare(&store, &mut model).await;
+    }
+}
+
+async fn play(store: &Store, model: &mut Model, call: Call) {
+    match call {
+        Call::Commit { app, stale, effects, seen, settle } => {
+            let settle = settle.and_then(|nth| model.known(nth));
+            let commit = commit_of(model, (app, stale), effects, seen, settle.as_ref().map(|(_, id)| id.clone()));
+            let given = store.commit(commit.clone()).await.unwrap();
+            assert_eq!(given, model.commit(&commit, settle.map(|(index, _)| index)));
+        }
+        Call::Claim => model.claim(&store.claim(model.now, LEASE).await.unwrap()),
+        Call::Retry { effect, after, uncertain } => {
+            let Some((index, id)) = model.known(effect) else { return };
+            let due = model.now + SignedDuration::from_secs(after.into());
+            store.retry(&id, due, uncertain).await.unwrap();
+            let queued = &mut model.queue[index];
+            (queued.leased, queued.due) = (None, due);
+            queued.uncertain |= uncertain;
+        }
+        Call::Settle { effect } => {
+            let Some((index, id)) = model.known(effect) else { return };
+            store.settle(&id).await.unwrap();
+            model.queue.remove(index);
+        }
+        Call::Wait(seconds) => model.now += SignedDuration::from_secs(seconds.into()),
+        Call::Reopen => unreachable!("the caller's"),
+    }
+}
+
+fn commit_of(
+    model: &mut Model,
+    (app, stale): (u8, bool),
+    effects: Vec<(u8, Option<u8>, Option<u8>)>,
+    seen: Option<u8>,
+    settle: Option<EffectId>,
+) -> Commit {
+    model.count += 1;
+    let app = AppName::new(format!("app-{app}"));
+    let effects = effects.into_iter().enumerate().map(|(n, (lane, key, expires))| NewEffect {
+        lane: lane.to_string(),
+        key: key.map(|key| key.to_string()),
+        body: format!("{}.{n}", model.count),
+        expires: expires.map(|seconds| model.now + SignedDuration::from_secs(seconds.into())),
+    });
+    Commit {
+        expected: Version(model.apps.get(&app).map_or(0, |(version, _)| *version) + u64::from(stale)),
+        at: model.now,
+        document: model.count.to_string(),
+        effects: effects.collect(),
+        audit: vec![model.count.to_string()],
+        seen: seen.map(|key| key.to_string()),
+        settle,
+        app,
+    }
+}
+
+async fn compare(store: &Store, model: &mut Model) {
+    for app in ["app-0", "app-1"].map(AppName::from) {
+        let document = model.apps.get(&app).map(|(version, text)| (Version(*version), text.clone()));
+        assert_eq!(store.load(&app).await.unwrap(), document);
+        let lines = model.audit.iter().rev().filter(|(of, _)| *of == app).take(3).map(|(_, line)| line.clone());
+        assert_eq!(store.audit(&app, 3).await.unwrap(), lines.collect::<Vec<_>>());
+    }
+    let oldest = model.queue.iter().map(|queued| queued.created).min();
+    assert_eq!(store.backlog().await.unwrap(), Backlog { count: model.queue.len() as u64, oldest });
+    assert_eq!(store.next_due().await.unwrap(), model.next_due());
+}
+
+mod embedded {
+    use super::*;
+    use crate::store::embedded::Embedded;
+
+    #[tokio::test]
+    async fn keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = std::cell::Cell::new(0);
+        super::keeps_the_contract(|| async {
+            count.set(count.get() + 1);
+            Store::Embedded(Embedded::open(&folder.path().join(count.get().to_string())).unwrap())
+        })
+        .await;
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn behaves_like_the_model(calls in proptest::collection::vec(call(), 1..40)) {
+            let folder = tempfile::tempdir().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(super::behaves_like_the_model(calls, || {
+                Store::Embedded(Embedded::open(folder.path()).unwrap())
+            }));
+        }
+    }
+}

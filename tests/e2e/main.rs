@@ -1,0 +1,7 @@
+//! The shell end to end: the real bot, its real clients, on the wire of a strict pretend world. A file for each story; `town` is
+//! where they happen. A complaint of the world, or an effect left over, fails the story.
+//!
+//! No sleeps: a story waits for a level ("all said and one look after the last change") with a deadline.
+
+mod journey;
+mod town;
