@@ -118,11 +118,11 @@ impl Clerk {
         for _ in 0..RACES {
             let known = self.publish.borrow().clone();
             let decision = self.consider(&known, &event)?;
-            if decision.effects.is_empty() && settles.is_none() && decision.app.is_same(&known) {
+            let commit = self.commit(&decision, &event, settles.clone())?;
+            if commit.changes_nothing(&known.document()?) {
                 self.publish.send_replace(Arc::new(decision.app));
                 return Ok(());
             }
-            let commit = self.commit(&decision, &event, settles.clone())?;
             let committed = self
                 .office
                 .store

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use crate::bot::Shell;
-use crate::deploy::command::{self, Command};
+use crate::deploy::command::{self, Command, Question};
 use crate::deploy::event::{Action, Event, Reply, Request};
 use crate::deploy::message::{Form, Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
@@ -72,30 +72,13 @@ impl Inbox {
     }
 
     async fn command(&self, text: &str, asked: Asked) -> Verdict {
-        let command = match command::parse(text) {
-            Ok(command) => command,
-            Err(misread) => return answer(&Message::line(misread.sentence(&self.shell.config.command))),
-        };
-        let (app, action) = match command {
-            Command::Approve { app, environments } => (app, Action::Approve { environments }),
-            Command::Reject { app, reason } => (app, Action::Reject { reason }),
-            Command::Tested { app, prs } => {
-                (app, Action::Tested { prs: prs.into_iter().map(|pr| pr.number).collect() })
-            }
-            Command::Hold { app, reason } => (app, Action::Hold { reason }),
-            Command::Release(app) => (app, Action::Release),
-            Command::Ping(app) => (app, Action::Ping),
-            question @ (Command::Mine
-            | Command::Help(_)
-            | Command::Status(_)
-            | Command::Pending(_)
-            | Command::Where(_)
-            | Command::History(_)
-            | Command::Whoami) => return self.question(question, asked).await,
-        };
-        match questions::find_app(&self.shell, &app) {
-            Ok(app) => self.act(app, action, asked).await,
-            Err(unknown) => answer(&unknown),
+        match command::parse(text) {
+            Err(misread) => answer(&Message::line(misread.sentence(&self.shell.config.command))),
+            Ok(Command::Ask(question)) => self.question(question, asked).await,
+            Ok(Command::Act { app, action }) => match questions::find_app(&self.shell, &app) {
+                Ok(app) => self.act(app, action, asked).await,
+                Err(unknown) => answer(&unknown),
+            },
         }
     }
 
@@ -142,7 +125,7 @@ impl Inbox {
     }
 
     /// Answers in the acknowledgement when everything is at hand, else a moment later.
-    async fn question(&self, question: Command, asked: Asked) -> Verdict {
+    async fn question(&self, question: Question, asked: Asked) -> Verdict {
         if let Some(message) = questions::from_memory(&self.shell, &question, &asked.user) {
             return answer(&message);
         }

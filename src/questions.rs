@@ -3,7 +3,8 @@
 
 use crate::bot::Shell;
 use crate::deploy::app::App;
-use crate::deploy::command::{self, Command, PrRef};
+use crate::deploy::change::PrRef;
+use crate::deploy::command::{self, Question};
 use crate::deploy::effect::Record;
 use crate::deploy::message::{Line, Message};
 use crate::deploy::name::{AppName, SlackId};
@@ -14,26 +15,23 @@ use crate::deploy::refusal::Refusal;
 const DECISIONS: u32 = 50;
 
 /// The answer to a question, if everything for it is at hand: who asks, and nothing to be read from elsewhere.
-pub fn from_memory(shell: &Shell, question: &Command, user: &SlackId) -> Option<Message> {
-    if matches!(question, Command::History(_) | Command::Whoami) {
-        return None;
-    }
-    let account = shell.people.recall(user)?.account;
-    Some(match refuse(account) {
-        Some(refusal) => refusal.message(),
+pub fn from_memory(shell: &Shell, question: &Question, user: &SlackId) -> Option<Message> {
+    let profile = shell.people.recall(user)?;
+    match refuse(profile.account) {
+        Some(refusal) => Some(refusal.message()),
         None => answer(shell, question, user),
-    })
+    }
 }
 
 /// The answer to a question, once it is known who asks.
-pub async fn look_up(shell: &Shell, question: &Command, user: &SlackId) -> Message {
+pub async fn look_up(shell: &Shell, question: &Question, user: &SlackId) -> Message {
     if let Err(refusal) = may_ask(shell, user).await {
         return refusal.message();
     }
-    match question {
-        Command::History(app) => history(shell, app).await,
-        Command::Whoami => whoami(shell, user).await,
-        _ => answer(shell, question, user),
+    match (answer(shell, question, user), question) {
+        (Some(message), _) => message,
+        (None, Question::History(app)) => history(shell, app).await,
+        (None, _) => whoami(shell, user).await,
     }
 }
 
@@ -72,31 +70,25 @@ pub fn find_app(shell: &Shell, typed: &str) -> Result<AppName, Message> {
     Err(Message::plain(sentence))
 }
 
-fn answer(shell: &Shell, question: &Command, user: &SlackId) -> Message {
+/// What memory can answer; the rest has to be looked up.
+fn answer(shell: &Shell, question: &Question, user: &SlackId) -> Option<Message> {
     let now = shell.clock.now();
-    match question {
-        Command::Help(topic) => command::help(&shell.config.command, topic.as_deref()),
-        Command::Mine => {
+    Some(match question {
+        Question::Help(topic) => command::help(&shell.config.command, topic.as_deref()),
+        Question::Mine => {
             each(shell, |app| app.mine(user, now), "Nothing waits for you: no change of yours, no approval, no hold.")
         }
-        Command::Status(Some(typed)) => of(shell, typed, |app| app.status(now)),
-        Command::Status(None) => each(shell, |app| Some(app.brief()), "There are no apps."),
-        Command::Pending(Some(typed)) => of(shell, typed, |app| app.pending_answer(now)),
-        Command::Pending(None) => each(
+        Question::Status(Some(typed)) => of(shell, typed, |app| app.status(now)),
+        Question::Status(None) => each(shell, |app| Some(app.brief()), "There are no apps."),
+        Question::Pending(Some(typed)) => of(shell, typed, |app| app.pending_answer(now)),
+        Question::Pending(None) => each(
             shell,
             |app| app.has_pending().then(|| app.pending_answer(now)),
             "Everything that is merged is in production.",
         ),
-        Command::Where(pr) => journey(shell, pr),
-        Command::History(_)
-        | Command::Whoami
-        | Command::Approve { .. }
-        | Command::Reject { .. }
-        | Command::Tested { .. }
-        | Command::Ping(_)
-        | Command::Hold { .. }
-        | Command::Release(_) => Message::plain("That is not a question."),
-    }
+        Question::Where(pr) => journey(shell, pr),
+        Question::History(_) | Question::Whoami => return None,
+    })
 }
 
 fn of(shell: &Shell, typed: &str, answer: impl Fn(&App) -> Message) -> Message {

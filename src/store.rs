@@ -88,6 +88,14 @@ pub struct Commit {
     pub settle: Option<EffectId>,
 }
 
+impl Commit {
+    /// Whether writing it would leave everything as it is, the document being this one.
+    pub fn changes_nothing(&self, document: &str) -> bool {
+        let quiet = self.effects.is_empty() && self.audit.is_empty();
+        quiet && self.seen.is_none() && self.settle.is_none() && self.document == document
+    }
+}
+
 /// What became of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::change::ChangeKey;
@@ -21,6 +21,9 @@ use super::track::{Address, Tracked};
 
 /// How many runs are remembered; the lists show 50 at a time.
 const REMEMBERED: usize = 60;
+
+/// How long a tick counts: GitHub lets a run wait for approval as long (`facts/github.md` 4.2).
+const TICKS: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// One app: its document, and the settings by which it decides.
 #[derive(Clone, Debug)]
@@ -52,8 +55,11 @@ pub struct State {
     pub hold: Option<Hold>,
     /// What was said once and is not said again.
     pub said: BTreeSet<String>,
-    /// When GitHub was first and last seen.
-    pub looked: Option<(Timestamp, Timestamp)>,
+    /// When GitHub was first seen: what ended before is history and is not told.
+    pub first_look: Option<Timestamp>,
+    /// When GitHub was last seen. Not remembered: after a start nothing is fresh.
+    #[serde(skip)]
+    pub last_look: Option<Timestamp>,
 }
 
 /// A person's word that a change works.
@@ -92,7 +98,8 @@ impl App {
             ticks: BTreeMap::new(),
             hold: None,
             said: BTreeSet::new(),
-            looked: None,
+            first_look: None,
+            last_look: None,
         };
         Self { state, policy }
     }
@@ -161,14 +168,6 @@ impl App {
         self.policy.clone()
     }
 
-    /// Whether both remember the same, the time of the last look apart.
-    pub fn is_same(&self, other: &App) -> bool {
-        let first_look = |app: &App| app.state.looked.map(|(first, _)| first);
-        let mut state = other.state.clone();
-        state.looked = self.state.looked;
-        first_look(self) == first_look(other) && self.state == state
-    }
-
     /// What production is known to run.
     pub fn deployed(&self) -> Vec<(EnvName, Sha)> {
         let production = self.pipeline().into_iter().flat_map(Pipeline::production);
@@ -177,7 +176,7 @@ impl App {
 
     /// When GitHub was last seen.
     pub fn looked_at(&self) -> Option<Timestamp> {
-        self.state.looked.map(|(_, last)| last)
+        self.state.last_look
     }
 
     /// Whether a run of the group goes on, so that GitHub is worth asking often.
@@ -186,14 +185,14 @@ impl App {
     }
 
     fn see(&mut self, look: Look, now: Timestamp) {
-        let first = self.state.looked.is_none();
-        let since = self.state.looked.map_or(now, |(first, _)| first);
-        self.state.looked = Some((since, now));
+        let first = self.state.first_look.is_none();
+        self.state.first_look.get_or_insert(now);
+        self.state.last_look = Some(now);
         self.state.main = Some(look.main);
         // A run that goes on but has left the lists is looked at by itself.
         let listed: BTreeSet<RunId> = look.runs.iter().map(|run| run.id).collect();
         for tracked in self.state.runs.values_mut().filter(|t| !t.run.is_over() && !listed.contains(&t.run.id)) {
-            tracked.due = true;
+            tracked.again = true;
         }
         for run in look.runs {
             let over = run.is_over();
@@ -212,10 +211,10 @@ impl App {
                 tracked.noticed |= !over;
             }
         }
-        self.forget();
+        self.forget(now);
     }
 
-    fn forget(&mut self) {
+    fn forget(&mut self, now: Timestamp) {
         while self.state.runs.len() > REMEMBERED {
             self.state.runs.pop_first();
         }
@@ -224,6 +223,7 @@ impl App {
             topic.rsplit(':').find_map(|id| id.parse().ok()).is_none_or(|id| runs.contains_key(&RunId(id)))
         };
         self.state.said.retain(known);
+        self.state.ticks.retain(|_, tick| now.duration_since(tick.at) < TICKS);
         let heads: BTreeSet<Sha> = runs.values().map(|t| t.run.sha.clone()).chain(self.state.main.clone()).collect();
         self.state.ranges.keep(|_, head| heads.contains(head));
     }
@@ -255,7 +255,7 @@ impl App {
             .state
             .runs
             .values()
-            .filter(|t| t.due && (t.noticed || t.known))
+            .filter(|t| t.is_due() && (t.noticed || t.is_known()))
             .map(|t| Wanted::Details(t.run.id))
             .collect();
         wanted.extend(self.next_of_history(pipeline).map(Wanted::Details));
@@ -267,7 +267,8 @@ impl App {
     /// At the first look the past is read, by last activity, only until every environment's version is decided: a run that
     /// was last active before an environment's last deployment cannot have deployed there later.
     fn next_of_history(&self, pipeline: &Pipeline) -> Option<RunId> {
-        let unread = self.state.runs.values().filter(|t| !t.known && !t.noticed && t.run.workflow == Workflow::Deploy);
+        let unread =
+            self.state.runs.values().filter(|t| !t.is_known() && !t.noticed && t.run.workflow == Workflow::Deploy);
         let next = unread.max_by_key(|t| t.run.updated_at)?;
         let decided = |name: &EnvName| self.state.live.get(name).is_some_and(|live| live.since >= next.run.updated_at);
         let open = pipeline.environments.iter().any(|e| !decided(&e.name));
@@ -298,6 +299,7 @@ impl App {
 
 fn why_cancelled(tracked: &Tracked) -> Option<Wanted> {
     let cancelled = tracked.run.is_over() && tracked.run.conclusion == Some(Conclusion::Cancelled);
-    let askable = tracked.known && tracked.noticed && tracked.cancelled_by.is_none() && !tracked.unfinished.is_empty();
+    let askable =
+        tracked.is_known() && tracked.noticed && tracked.cancelled_by.is_none() && !tracked.unfinished.is_empty();
     (cancelled && askable).then(|| Wanted::WhyCancelled(tracked.run.id, tracked.unfinished.clone()))
 }

@@ -245,7 +245,7 @@ impl App {
     /// An approval or rejection came back.
     pub(super) fn answered(&mut self, verdict: Verdict, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
         let Some(tracked) = self.state.runs.get_mut(&verdict.run) else { return Vec::new() };
-        tracked.due = true;
+        tracked.again = true;
         let done = matches!(outcome, Outcome::Done | Outcome::Posted { .. });
         for (_, name) in &verdict.gates {
             match tracked.approvals.get_mut(name) {

@@ -52,6 +52,15 @@ pub struct Change {
     pub commits: Vec<Sha>,
 }
 
+/// A pull request as people name it: `4501`, `#4501`, `hypothesis/h#4501` or its link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrRef {
+    /// `owner/name`, where it was said.
+    pub repo: Option<String>,
+    /// Its number.
+    pub number: PrNumber,
+}
+
 /// What a change is known by. Written as people write it, so that it can be a key in JSON: `#4501`, or a full SHA.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]

@@ -3,6 +3,8 @@
 
 mod environments;
 
+use super::change::PrRef;
+use super::event::Action;
 use super::message::{Line, Message, Part, Span};
 use super::name::PrNumber;
 
@@ -12,8 +14,22 @@ pub use environments::{UnclearEnvironment, match_environment};
 const MAX_TEXT: usize = 4_000;
 
 /// A command, understood. App names are as typed: whether there is such an app is for the caller to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
+    /// Changes nothing: answered at once.
+    Ask(Question),
+    /// May change something.
+    Act {
+        /// Which app.
+        app: String,
+        /// What to do there.
+        action: Action,
+    },
+}
+
+/// What people ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
     /// Nothing typed: what concerns me.
     Mine,
     /// How to use it, or one command.
@@ -22,53 +38,12 @@ pub enum Command {
     Status(Option<String>),
     /// What is merged and not in production, of one app or all.
     Pending(Option<String>),
-    /// Mention the authors of what is not in production.
-    Ping(String),
-    /// Approve production environments.
-    Approve {
-        /// Which app.
-        app: String,
-        /// As typed, for [`match_environment`]; empty for all.
-        environments: String,
-    },
-    /// Reject what waits.
-    Reject {
-        /// Which app.
-        app: String,
-        /// Why.
-        reason: String,
-    },
-    /// I tested my changes.
-    Tested {
-        /// Which app.
-        app: String,
-        /// Which ones; empty for all of mine. A link names its repo, which has to be the app's.
-        prs: Vec<PrRef>,
-    },
     /// Where a change is.
     Where(PrRef),
-    /// Refuse approvals until released.
-    Hold {
-        /// Which app.
-        app: String,
-        /// Why.
-        reason: String,
-    },
-    /// End the hold.
-    Release(String),
     /// Who decided what, and when.
     History(String),
     /// Who am I, and what may I do.
     Whoami,
-}
-
-/// A pull request as people name it: `4501`, `#4501`, `hypothesis/h#4501` or its link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrRef {
-    /// `owner/name`, where it was said.
-    pub repo: Option<String>,
-    /// Its number.
-    pub number: PrNumber,
 }
 
 /// How a command is used.
@@ -165,21 +140,25 @@ pub fn parse(text: &str) -> Result<Command, Misread> {
     };
     let args = Args { command: name, rest };
     match name {
-        "" => Ok(Command::Mine),
-        "help" => Ok(Command::Help(some(split_word(rest).0))),
-        "status" => args.maybe_app().map(Command::Status),
-        "pending" => args.maybe_app().map(Command::Pending),
-        "ping" => args.only_app().map(Command::Ping),
-        "approve" => args.app().map(|(app, rest)| Command::Approve { app, environments: rest.to_owned() }),
-        "reject" => args.app_and_reason().map(|(app, reason)| Command::Reject { app, reason }),
-        "tested" => args.app().and_then(|(app, rest)| Ok(Command::Tested { app, prs: prs(rest)? })),
-        "where" => args.change().map(Command::Where),
-        "hold" => args.app_and_reason().map(|(app, reason)| Command::Hold { app, reason }),
-        "release" => args.only_app().map(Command::Release),
-        "history" => args.only_app().map(Command::History),
-        "whoami" => args.nothing_more(rest).map(|()| Command::Whoami),
+        "" => Ok(Command::Ask(Question::Mine)),
+        "help" => Ok(Command::Ask(Question::Help(some(split_word(rest).0)))),
+        "status" => args.maybe_app().map(|app| Command::Ask(Question::Status(app))),
+        "pending" => args.maybe_app().map(|app| Command::Ask(Question::Pending(app))),
+        "ping" => args.only_app().map(|app| act(app, Action::Ping)),
+        "approve" => args.app().map(|(app, rest)| act(app, Action::Approve { environments: rest.to_owned() })),
+        "reject" => args.app_and_reason().map(|(app, reason)| act(app, Action::Reject { reason })),
+        "tested" => args.app().and_then(|(app, rest)| Ok(act(app, Action::Tested { prs: prs(rest)? }))),
+        "where" => args.change().map(|pr| Command::Ask(Question::Where(pr))),
+        "hold" => args.app_and_reason().map(|(app, reason)| act(app, Action::Hold { reason })),
+        "release" => args.only_app().map(|app| act(app, Action::Release)),
+        "history" => args.only_app().map(|app| Command::Ask(Question::History(app))),
+        "whoami" => args.nothing_more(rest).map(|()| Command::Ask(Question::Whoami)),
         other => Err(unknown(other)),
     }
+}
+
+fn act(app: String, action: Action) -> Command {
+    Command::Act { app, action }
 }
 
 fn unknown(typed: &str) -> Misread {
@@ -443,36 +422,39 @@ mod tests {
     fn commands_are_understood() {
         let app = || "h".to_owned();
         let table = [
-            ("", Command::Mine),
-            ("  \u{a0} ", Command::Mine),
-            ("help", Command::Help(None)),
-            ("HELP approve", Command::Help(Some("approve".into()))),
-            ("status", Command::Status(None)),
-            ("Status  h ", Command::Status(Some(app()))),
-            ("pending\u{a0}h", Command::Pending(Some(app()))),
-            ("ping `h`", Command::Ping(app())),
-            ("approve h", Command::Approve { app: app(), environments: String::new() }),
+            ("", Command::Ask(Question::Mine)),
+            ("  \u{a0} ", Command::Ask(Question::Mine)),
+            ("help", Command::Ask(Question::Help(None))),
+            ("HELP approve", Command::Ask(Question::Help(Some("approve".into())))),
+            ("status", Command::Ask(Question::Status(None))),
+            ("Status  h ", Command::Ask(Question::Status(Some(app())))),
+            ("pending\u{a0}h", Command::Ask(Question::Pending(Some(app())))),
+            ("ping `h`", act(app(), Action::Ping)),
+            ("approve h", act(app(), Action::Approve { environments: String::new() })),
             (
                 "approve “h” “Production (Canada)”, QA",
-                Command::Approve { app: app(), environments: "\"Production (Canada)\", QA".into() },
+                act(app(), Action::Approve { environments: "\"Production (Canada)\", QA".into() }),
             ),
-            ("reject h it’s  broken", Command::Reject { app: app(), reason: "it's  broken".into() }),
-            ("tested h", Command::Tested { app: app(), prs: vec![] }),
+            ("reject h it’s  broken", act(app(), Action::Reject { reason: "it's  broken".into() })),
+            ("tested h", act(app(), Action::Tested { prs: vec![] })),
             (
                 "tested h #4501, 4502 4501 #4501",
-                Command::Tested { app: app(), prs: vec![pr_of(None, 4501), pr_of(None, 4502)] },
+                act(app(), Action::Tested { prs: vec![pr_of(None, 4501), pr_of(None, 4502)] }),
             ),
-            ("where 4501", Command::Where(pr_of(None, 4501))),
-            ("where hypothesis/h#4501", Command::Where(pr_of(Some("hypothesis/h"), 4501))),
+            ("where 4501", Command::Ask(Question::Where(pr_of(None, 4501)))),
+            ("where hypothesis/h#4501", Command::Ask(Question::Where(pr_of(Some("hypothesis/h"), 4501)))),
             (
                 "where https://github.com/hypothesis/h/pull/4501/files?x=1#diff",
-                Command::Where(pr_of(Some("hypothesis/h"), 4501)),
+                Command::Ask(Question::Where(pr_of(Some("hypothesis/h"), 4501))),
             ),
-            ("where github.com/hypothesis/h/pull/4501", Command::Where(pr_of(Some("hypothesis/h"), 4501))),
-            ("hold h \"on fire\"", Command::Hold { app: app(), reason: "on fire".into() }),
-            ("release h", Command::Release(app())),
-            ("history h", Command::History(app())),
-            ("WhoAmI", Command::Whoami),
+            (
+                "where github.com/hypothesis/h/pull/4501",
+                Command::Ask(Question::Where(pr_of(Some("hypothesis/h"), 4501))),
+            ),
+            ("hold h \"on fire\"", act(app(), Action::Hold { reason: "on fire".into() })),
+            ("release h", act(app(), Action::Release)),
+            ("history h", Command::Ask(Question::History(app()))),
+            ("WhoAmI", Command::Ask(Question::Whoami)),
         ];
         for (typed, expected) in table {
             assert_eq!(parse(typed), Ok(expected), "{typed}");

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::change::Range;
+use super::change::{PrRef, Range};
 use super::effect::Effect;
 use super::message::Shown;
-use super::name::{AppName, EnvName, PrNumber, RequestId, RunId, Sha, SlackId};
+use super::name::{AppName, EnvName, RequestId, RunId, Sha, SlackId};
 use super::pipeline::Pipeline;
 use super::policy::Person;
 use super::run::{CancelledBy, Details, Gate, Run};
@@ -62,8 +62,8 @@ pub enum Action {
     },
     /// I tested my changes: all of mine that ship, or these.
     Tested {
-        /// Empty for all of mine.
-        prs: Vec<PrNumber>,
+        /// Empty for all of mine. A link names its repo, which has to be the app's.
+        prs: Vec<PrRef>,
     },
     /// Mention the authors of what is not in production.
     Ping,

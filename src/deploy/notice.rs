@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::app::App;
-use super::change::ChangeKey;
+use super::change::{ChangeKey, Standing};
 use super::ledger::Shipped;
 use super::message::{Button, Confirm, Line, Message, Press, Shown, Style, What};
-use super::name::{EnvName, Login, SlackId};
+use super::name::{EnvName, Login, Sha, SlackId};
 use super::phase::{Phase, places_in};
 use super::pipeline::{Environment, Kind, Pipeline};
 use super::run::Workflow;
@@ -378,14 +378,6 @@ impl App {
         let mut people: Vec<&Login> = ships.iter().filter_map(|s| s.change.person()).collect();
         people.sort();
         people.dedup();
-        let branch = tracked.filter(|t| self.pipeline().is_some_and(|p| p.branch != t.run.branch));
-        let branch = branch.map(|t| {
-            format!(
-                " It is from branch {}, not {}.",
-                cut(&t.run.branch, 40),
-                self.pipeline().map_or("main", |p| &p.branch)
-            )
-        });
         let untested: Vec<String> = self.untested(&ships).iter().map(ChangeKey::to_string).collect();
         let untested = match (self.policy.require_tested, untested.len()) {
             (super::policy::RequireTested::Off, _) | (_, 0) => String::new(),
@@ -393,14 +385,28 @@ impl App {
             (_, _) => format!(" Not ticked as tested: {}.", untested.join(", ")),
         };
         format!(
-            "{} {} goes to {}. It ships {} of {}.{untested}{}",
+            "{} {} goes to {}.{} It ships {} of {}.{untested}",
             self.state.name,
             shown.sha.short(),
             and(&names),
+            tracked.map(|t| self.strangeness(t)).unwrap_or_default(),
             plural(ships.len(), "change"),
             plural(people.len(), "person"),
-            branch.unwrap_or_default()
         )
+    }
+
+    /// What is unusual about shipping a run: another branch, or commits that production has and it lacks.
+    fn strangeness(&self, tracked: &Tracked) -> String {
+        let branch = self.pipeline().map_or("main", |p| &p.branch);
+        let mut words = String::new();
+        if tracked.run.branch != branch {
+            words += &format!(" ⚠️ It is from branch {}, not {branch}.", cut(&tracked.run.branch, 40));
+        }
+        let range = |base: &Sha| self.state.ranges.get(base, &tracked.run.sha).flatten();
+        if tracked.bases.values().filter_map(range).any(|range| range.standing == Standing::Diverged) {
+            words += " ⚠️ Production has commits that it lacks.";
+        }
+        words
     }
 
     pub(super) fn button(&self, label: &str, what: What) -> Button {

@@ -79,7 +79,7 @@ impl App {
 
     fn ending(&self, tracked: &Tracked) -> Phase {
         match tracked.run.conclusion {
-            Some(Conclusion::Success) if tracked.known && !any_deployed(tracked) => Phase::Nothing,
+            Some(Conclusion::Success) if tracked.is_known() && !any_deployed(tracked) => Phase::Nothing,
             Some(Conclusion::Success) => Phase::Done,
             Some(Conclusion::Skipped) => Phase::Nothing,
             Some(Conclusion::Cancelled) => self.cancelled(tracked),
@@ -90,7 +90,8 @@ impl App {
     }
 
     fn cancelled(&self, tracked: &Tracked) -> Phase {
-        let asked = tracked.cancelled_by.is_some() || (tracked.known && !tracked.due && tracked.unfinished.is_empty());
+        let asked = tracked.cancelled_by.is_some()
+            || (tracked.is_known() && !tracked.is_due() && tracked.unfinished.is_empty());
         match &tracked.cancelled_by {
             _ if !asked => Phase::Ending,
             Some(CancelledBy::Person(login)) => Phase::CancelledBy(login.clone()),

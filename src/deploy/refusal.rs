@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::event::Unreachable;
 use super::message::{Line, Message};
-use super::name::{AppName, EnvName, SlackId};
+use super::name::{AppName, EnvName, PrNumber, SlackId};
 use super::phase::Phase;
 use super::run::Run;
 
@@ -88,6 +88,8 @@ pub enum Refusal {
     NotLinked,
     /// The change is somebody else's.
     NotYours(String),
+    /// The link is to another repo's pull request.
+    OtherRepo(PrNumber, AppName),
     /// None of the person's changes waits.
     NothingToTick,
     /// Everything is in production.
@@ -169,6 +171,7 @@ impl Refusal {
             Self::Misread(_) => "misread",
             Self::NotLinked => "github login not known",
             Self::NotYours(_) => "not theirs",
+            Self::OtherRepo(..) => "other repo",
             Self::NothingToTick => "nothing to tick",
             Self::NothingPending(_) => "nothing pending",
             Self::AlreadyPinged => "pinged before",
@@ -217,6 +220,7 @@ impl Refusal {
                 "Your GitHub login is not known here, so I cannot tell which changes are yours. Whoever runs Lockkeeper adds it under [people].".into()
             }
             Self::NotYours(change) => format!("{change} is not yours: its author, or whoever merged it, says that it is tested."),
+            Self::OtherRepo(number, app) => format!("That #{number} belongs to another repo than {app}’s. Name the app that it belongs to."),
             Self::NothingToTick => "None of your changes is waiting to be tested.".into(),
             Self::NothingPending(app) => {
                 format!("There is nobody to ping in {app}: what is merged is in production, or rides along with the next deploy.")

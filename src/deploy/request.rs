@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 
 use super::app::{App, Hold, Tick};
-use super::change::{Change, ChangeKey};
+use super::change::{Change, ChangeKey, PrRef};
 use super::command;
 use super::effect::{Effect, Record};
 use super::event::{Action, Facts, Request, Unreachable};
 use super::ledger::Shipped;
 use super::message::{Line, Message};
-use super::name::{EnvName, Login, PrNumber, SlackId};
+use super::name::{EnvName, Login, SlackId};
 use super::policy::Person;
 use super::refusal::Refusal;
 
@@ -100,13 +100,19 @@ impl App {
         &mut self,
         request: &Request,
         person: &Person,
-        prs: &[PrNumber],
+        prs: &[PrRef],
         now: Timestamp,
     ) -> Result<Vec<Effect>, Refusal> {
         let me = self.login(person).cloned().ok_or(Refusal::NotLinked)?;
         let run = self.newest().ok_or_else(|| Refusal::NoRun(self.state.name.clone()))?;
         let (id, number) = (run.run.id, run.run.number);
         let ships = self.ships(run).unwrap_or_default();
+        let foreign = |pr: &&PrRef| {
+            self.pipeline().is_some_and(|p| pr.repo.as_ref().is_some_and(|repo| !repo.eq_ignore_ascii_case(&p.repo)))
+        };
+        if let Some(pr) = prs.iter().find(foreign) {
+            return Err(Refusal::OtherRepo(pr.number, self.state.name.clone()));
+        }
         let keys = if prs.is_empty() { mine_of(&ships, &me) } else { named(&ships, &me, prs)? };
         if keys.is_empty() {
             return Err(Refusal::NothingToTick);
@@ -197,13 +203,13 @@ fn mine_of(ships: &[Shipped], me: &Login) -> Vec<ChangeKey> {
     ships.iter().filter(|s| is_theirs(&s.change, me)).map(|s| s.change.key.clone()).collect()
 }
 
-fn named(ships: &[Shipped], me: &Login, prs: &[PrNumber]) -> Result<Vec<ChangeKey>, Refusal> {
+fn named(ships: &[Shipped], me: &Login, prs: &[PrRef]) -> Result<Vec<ChangeKey>, Refusal> {
     prs.iter()
-        .map(|number| {
-            let key = ChangeKey::Pr(*number);
+        .map(|pr| {
+            let key = ChangeKey::Pr(pr.number);
             match ships.iter().find(|s| s.change.key == key) {
                 Some(s) if is_theirs(&s.change, me) => Ok(key),
-                Some(_) | None => Err(Refusal::NotYours(format!("#{number}"))),
+                Some(_) | None => Err(Refusal::NotYours(key.to_string())),
             }
         })
         .collect()

@@ -20,7 +20,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 impl App {
     /// Says the difference between what people were told and what is true.
     pub(super) fn reconcile(&mut self, now: Timestamp) -> Vec<Effect> {
-        if self.state.pipeline.is_none() || self.state.looked.is_none() {
+        if self.state.pipeline.is_none() || self.state.last_look.is_none() {
             return Vec::new();
         }
         self.note_bases();
@@ -37,10 +37,11 @@ impl App {
     /// The notice of a run, if it is to look different now.
     fn show(&mut self, id: RunId, now: Timestamp) -> Option<Effect> {
         let tracked = self.state.runs.get(&id)?;
-        let complete = tracked.known && (tracked.run.workflow == Workflow::Redeploy || self.ships(tracked).is_some());
+        let complete =
+            tracked.is_known() && (tracked.run.workflow == Workflow::Redeploy || self.ships(tracked).is_some());
         let half_empty = tracked.shown.is_none() && !complete && now.duration_since(tracked.run.started_at) < PATIENCE;
         // How a run ended is said once it is known, not guessed and corrected.
-        let unclear = tracked.run.is_over() && (tracked.due || self.phase(tracked) == Phase::Ending);
+        let unclear = tracked.run.is_over() && (tracked.is_due() || self.phase(tracked) == Phase::Ending);
         if half_empty || unclear {
             return None;
         }
@@ -108,7 +109,7 @@ impl App {
 
     /// A failed production or a split: the channel hears of it.
     fn trouble(&self, tracked: &Tracked) -> Option<Said> {
-        if !tracked.run.is_over() || !tracked.known || matches!(self.phase(tracked), Phase::Ending) {
+        if !tracked.run.is_over() || !tracked.is_known() || matches!(self.phase(tracked), Phase::Ending) {
             return None;
         }
         let production = |name: &EnvName| self.kind(name) == Some(Kind::Production);

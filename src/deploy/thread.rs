@@ -14,7 +14,7 @@ use super::track::{State, Tracked};
 impl App {
     /// The run can be tested: mentions the people whose changes it ships, each once, nobody else.
     pub(super) fn ready_text(&self, tracked: &Tracked, ships: &[Shipped]) -> Message {
-        let now = self.state.looked.map_or(tracked.run.updated_at, |(_, last)| last);
+        let now = self.state.last_look.unwrap_or(tracked.run.updated_at);
         let tested_by = ships.iter().filter(|s| !self.rides_along(&s.change, now)).filter_map(|s| s.change.person());
         let people = self.mentions(tested_by);
         let run = tracked.run.number;
@@ -180,7 +180,7 @@ impl App {
     pub(super) fn confirmation(&self, shown: &Shown) -> Message {
         let Some(tracked) = self.state.runs.get(&shown.run) else { return Message::plain(self.confirm_text(shown)) };
         let ships = self.ships(tracked).unwrap_or_default();
-        let now = self.state.looked.map_or(tracked.run.updated_at, |(_, last)| last);
+        let now = self.state.last_look.unwrap_or(tracked.run.updated_at);
         let message = Message::line(Line::plain(self.confirm_text(shown)));
         let message = message.list(list(&ships, 12, |s| self.change_line(s, tracked, now)));
         let label = if shown.environments.len() == 1 { "Approve it" } else { "Approve all of them" };

@@ -15,10 +15,11 @@ use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Statu
 pub struct Tracked {
     /// As the last list showed it.
     pub run: Run,
-    /// Whether a closer look is due.
-    pub due: bool,
-    /// Whether there was a closer look at all.
-    pub known: bool,
+    /// What the run showed at the last closer look: attempt, time of change, status. `None` before the first.
+    pub learned: Option<(u32, Timestamp, Status)>,
+    /// A run that goes on is looked at again each time: its jobs move without it. Not remembered.
+    #[serde(skip)]
+    pub again: bool,
     /// How far it is, by environment; missing means not reached.
     pub places: BTreeMap<EnvName, Place>,
     /// The first job that failed, in the newest attempt.
@@ -153,8 +154,8 @@ impl Tracked {
     pub fn new(run: Run) -> Self {
         Self {
             run,
-            due: true,
-            known: false,
+            learned: None,
+            again: false,
             places: BTreeMap::new(),
             failing: None,
             started: false,
@@ -171,7 +172,6 @@ impl Tracked {
     }
 
     /// Takes what a list or a closer look shows of the run, unless it is older than what is known (lists may be stale).
-    /// A closer look is due when anything changed, and always while the run goes on: its jobs move without it.
     pub fn observe(&mut self, run: Run) {
         if (run.attempt, run.updated_at) < (self.run.attempt, self.run.updated_at) {
             return;
@@ -180,14 +180,28 @@ impl Tracked {
             self.cancelled_by = None;
             self.approvals.clear();
         }
-        self.due |= run != self.run || !run.is_over();
+        self.again = !run.is_over();
         self.run = run;
+    }
+
+    /// Whether there was a closer look.
+    pub fn is_known(&self) -> bool {
+        self.learned.is_some()
+    }
+
+    /// Whether a closer look is due: something changed since the last one, or the run goes on.
+    pub fn is_due(&self) -> bool {
+        self.again || self.learned != Some(self.version())
+    }
+
+    fn version(&self) -> (u32, Timestamp, Status) {
+        (self.run.attempt, self.run.updated_at, self.run.status)
     }
 
     /// Takes a closer look.
     pub fn learn(&mut self, pipeline: &Pipeline, details: Details) {
-        self.due = false;
-        self.known = true;
+        self.again = false;
+        self.learned = Some(self.version());
         self.gates = details.gates;
         self.reviews = details.reviews;
         self.places = places(pipeline, self.run.attempt, &details.jobs, &self.reviews);

@@ -186,8 +186,8 @@ fn require_tested_all_names_what_is_missing() {
     let mut story = waiting_with(Policy { require_tested: RequireTested::All, ..policy() });
     story
         .click("BEN")
-        .ask("BEN", Action::Tested { prs: vec![4501] })
-        .ask("ANA", Action::Tested { prs: vec![4501] })
+        .ask("BEN", Action::Tested { prs: vec![PrRef { repo: None, number: 4501 }] })
+        .ask("ANA", Action::Tested { prs: vec![PrRef { repo: None, number: 4501 }] })
         .click("BEN");
     assert_snapshot!(story.heard(), @"
     refuse BEN: Not ticked as tested yet: #4501. Their people tick them with “I tested mine”; then approve again.

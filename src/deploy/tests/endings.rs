@@ -183,7 +183,7 @@ fn a_dispatch_from_another_branch_is_said_loudly() {
     story.newest().0.branch = "try-it".into();
     story.look().pass(5).on_staging().look();
     let shown = story.button();
-    assert_snapshot!(story.app.confirm_text(&shown), @"h a000001 goes to Production and Production (Canada). It ships 1 change of 1 person. Not ticked as tested: #4501. It is from branch try-it, not main.");
+    assert_snapshot!(story.app.confirm_text(&shown), @"h a000001 goes to Production and Production (Canada). ⚠️ It is from branch try-it, not main. It ships 1 change of 1 person. Not ticked as tested: #4501.");
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC] · ⚠️ from branch `try-it`
     ⏳ On Staging since 10:05, waiting for approval

@@ -230,3 +230,38 @@ fn sixty_changes_are_cut_and_counted() {
     [What changes?] [Hold…]
     ");
 }
+
+#[test]
+fn a_restart_says_nothing_again() {
+    let mut story = Story::new();
+    story.merge("ana-gh", "Fix RPC").look().pass(1).merge("ben-gh", "Bump zope").pass(1).look();
+    story.pass(5).on_staging().look().click("BEN").taken();
+    story.said.clear();
+    story.restart().look();
+    assert_snapshot!(story.said.join("\n"), @"
+    notice of 813: *h · run 813* · [Bump zope]
+    🚀 Going to production · approved by @BEN 10:07
+    Staging ✅ done 10:07 · Production 🚀 approved · Production (Canada) 🚀 approved
+    Ships 2 changes:
+    • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    • ⬜ [#4502] Bump zope · @BEN, merged 10:01
+    [I tested mine] [What changes?] [Hold…]
+    ");
+    story.pass(5).ship().restart().look();
+    assert_snapshot!(story.said.join("\n"), @"
+    notice of 813: *h · run 813* · [Bump zope]
+    🚀 Going to production · approved by @BEN 10:07
+    Staging ✅ done 10:07 · Production 🚀 approved · Production (Canada) 🚀 approved
+    Ships 2 changes:
+    • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    • ⬜ [#4502] Bump zope · @BEN, merged 10:01
+    [I tested mine] [What changes?] [Hold…]
+    notice of 813: *h · run 813* · [Bump zope]
+    ✅ `a000002` is live on Production and Production (Canada) since 10:12 · approved by @BEN 10:07
+    Staging ✅ done 10:07 · Production ✅ done 10:12 · Production (Canada) ✅ done 10:12
+    Shipped 2 changes:
+    • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    • ⬜ [#4502] Bump zope · @BEN, merged 10:01
+    ");
+    story.said.clear();
+}
