@@ -28,8 +28,17 @@ pub struct Inbox {
     later: TaskTracker,
 }
 
+/// How something was asked; it decides what an acknowledgement can say (`facts/slack.md` 1.6).
+#[derive(Clone, Copy)]
+enum Way {
+    Typed,
+    Clicked,
+    Sent,
+}
+
 /// Who asks what where.
 struct Asked {
+    way: Way,
     id: RequestId,
     user: SlackId,
     reply: Reply,
@@ -52,16 +61,16 @@ impl Inbox {
     pub async fn take(&self, envelope: Envelope) -> Verdict {
         match inbound::read(&envelope, &self.home, self.shell.clock.now()) {
             Inbound::Command { text, user, reply, id, trigger, .. } => {
-                self.command(&text, Asked { id, user, reply, trigger }).await
+                self.command(&text, Asked { way: Way::Typed, id, user, reply, trigger }).await
             }
             Inbound::Click { press, user, reply, id, trigger } => {
-                self.click(press, Asked { id, user, reply, trigger }).await
+                self.click(press, Asked { way: Way::Clicked, id, user, reply, trigger }).await
             }
             Inbound::Submit { form: Form::Hold(app), reason, user, id } => {
                 // A form has no response_url: the answer goes to the app's channel, for that person alone.
                 let reply =
                     Reply { url: String::new(), channel: String::new(), replace: false, at: self.shell.clock.now() };
-                let asked = Asked { id, user, reply, trigger: String::new() };
+                let asked = Asked { way: Way::Sent, id, user, reply, trigger: String::new() };
                 self.act(app, Action::Hold { reason }, asked).await
             }
             Inbound::Ignored(why) => {
@@ -90,7 +99,7 @@ impl Inbox {
             What::Release => Action::Release,
             What::Ping => Action::Ping,
             What::HoldForm => return self.open(app, asked),
-            What::Dismiss => return self.later(asked.reply, async { Message::plain("Nothing was done.") }),
+            What::Dismiss => return self.dismiss(asked),
             What::Changes(run) => {
                 let Ok(desk) = self.shell.desk(&app) else { return Verdict::Ack };
                 let (shell, user) = (self.shell.clone(), asked.user.clone());
@@ -105,23 +114,20 @@ impl Inbox {
         self.act(app, action, asked).await
     }
 
-    /// Commits a request, then acknowledges it.
+    /// Commits a request, then acknowledges it. What cannot be remembered is not acknowledged, where the acknowledgement cannot
+    /// carry the sentence: Slack shows its own warning then.
     async fn act(&self, app: AppName, action: Action, asked: Asked) -> Verdict {
+        let way = asked.way;
         let Ok(desk) = self.shell.desk(&app) else {
-            return answer(&Message::plain(format!("There is no app {app} here any more.")));
+            return cannot(way, &format!("There is no app {app} here any more."));
         };
         let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply: asked.reply };
         match tokio::time::timeout(COMMIT, desk.tell(Event::Asked(request), None)).await {
-            Ok(Ok(())) => Verdict::Ack,
-            Ok(Err(error)) => {
-                error!(app.name = %app, "could not remember a request: {error:#}");
-                not_remembered()
-            }
-            Err(_) => {
-                error!(app.name = %app, "remembering a request took too long");
-                not_remembered()
-            }
+            Ok(Ok(())) => return Verdict::Ack,
+            Ok(Err(error)) => error!(app.name = %app, "could not remember a request: {error:#}"),
+            Err(_) => error!(app.name = %app, "remembering a request took too long"),
         }
+        cannot(way, "Lockkeeper could not write this down, so nothing was done. Try again, or use GitHub’s own page.")
     }
 
     /// Answers in the acknowledgement when everything is at hand, else a moment later.
@@ -131,6 +137,17 @@ impl Inbox {
         }
         let (shell, user) = (self.shell.clone(), asked.user);
         self.later(asked.reply, async move { questions::look_up(&shell, &question, &user).await })
+    }
+
+    /// The question goes away; nothing was done.
+    fn dismiss(&self, asked: Asked) -> Verdict {
+        let shell = self.shell.clone();
+        self.later.spawn(async move {
+            if let Err(error) = shell.slack.dismiss(&asked.reply.url).await {
+                warn!("could not take a question away: {error}");
+            }
+        });
+        Verdict::Ack
     }
 
     /// The trigger lives for three seconds, so a form is opened at once; one that was not opened is simply clicked again.
@@ -165,10 +182,11 @@ fn answer(message: &Message) -> Verdict {
     Verdict::AckWith(blocks::content(message))
 }
 
-/// Without the store nothing can be promised, so nothing is; where the acknowledgement cannot carry the sentence, Slack shows
-/// its own warning because there is none.
-fn not_remembered() -> Verdict {
-    answer(&Message::plain(
-        "Lockkeeper could not write this down, so nothing was done. Try again, or use GitHub’s own page.",
-    ))
+/// Nothing was done, and why.
+fn cannot(way: Way, words: &str) -> Verdict {
+    match way {
+        Way::Typed => answer(&Message::plain(words)),
+        Way::Clicked => Verdict::NoAck,
+        Way::Sent => Verdict::AckWith(blocks::form_error(words)),
+    }
 }

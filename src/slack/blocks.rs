@@ -25,6 +25,9 @@ const MAX_FALLBACK: usize = 3_000;
 /// A reason typed into a form.
 const MAX_REASON: usize = 300;
 
+/// The block of a form's input.
+const REASON: &str = "reason";
+
 /// A message as Slack's methods, acknowledgements and `response_url`s take it.
 pub fn content(message: &Message) -> Value {
     json!({ "text": fallback(message), "blocks": blocks(message) })
@@ -81,11 +84,16 @@ pub fn form(form: &Form) -> Value {
         "close": plain_text("Cancel", 24),
         "blocks": [{
             "type": "input",
-            "block_id": "reason",
+            "block_id": REASON,
             "label": plain_text("Why?", MAX_REASON),
             "element": { "type": "plain_text_input", "action_id": "reason", "min_length": 1, "max_length": MAX_REASON },
         }],
     })
+}
+
+/// The answer to a form that could not be taken: it stays open and says why beside its input.
+pub fn form_error(words: &str) -> Value {
+    json!({ "response_action": "errors", "errors": { REASON: words } })
 }
 
 /// Text from anywhere, fit to be shown: line breaks and tabs become spaces; control characters, marks that turn the writing
