@@ -150,6 +150,9 @@ impl Clerk {
         match app.handle(event.clone(), now) {
             Ok(effects) => {
                 log(&self.name, event, &effects);
+                if let Event::Examined(..) = event {
+                    metrics::counter!("lockkeeper_decisions_total", "app" => self.name.to_string(), "outcome" => "granted").increment(1);
+                }
                 Ok(Decision { app, effects })
             }
             Err(refusal) => {
@@ -157,6 +160,8 @@ impl Clerk {
                     bail!("{} refused something that nobody asked for: {refusal}", self.name)
                 };
                 info!(app.name = %self.name, person = %request.by, "refused to {}: {}", request.action, refusal.reason());
+                metrics::counter!("lockkeeper_decisions_total", "app" => self.name.to_string(), "outcome" => "refused")
+                    .increment(1);
                 let record = Effect::Record(known.record_refusal(request, &refusal, now));
                 let answer = Effect::Answer(request.reply.clone(), request.by.clone(), refusal.message());
                 Ok(Decision { app: known.clone(), effects: vec![record, answer] })

@@ -2,7 +2,7 @@
 //! What may change something is committed first: "acknowledged" means "remembered".
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
@@ -59,6 +59,13 @@ impl Inbox {
 
     /// Takes one envelope and says how to acknowledge it.
     pub async fn take(&self, envelope: Envelope) -> Verdict {
+        let arrived = Instant::now();
+        let verdict = self.sort(envelope).await;
+        metrics::histogram!("lockkeeper_ack_seconds").record(arrived.elapsed());
+        verdict
+    }
+
+    async fn sort(&self, envelope: Envelope) -> Verdict {
         match inbound::read(&envelope, &self.home, self.shell.clock.now()) {
             Inbound::Command { text, user, reply, id, trigger, .. } => {
                 self.command(&text, Asked { way: Way::Typed, id, user, reply, trigger }).await

@@ -43,6 +43,17 @@ enum Performed {
     Never(String),
 }
 
+impl Performed {
+    /// For the metrics.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Tell(_) | Self::Settled => "performed",
+            Self::Again { .. } => "again",
+            Self::Never(_) => "never",
+        }
+    }
+}
+
 /// Performs what is due until shutdown, then lets what was begun end.
 pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
@@ -92,6 +103,8 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
     } else {
         perform(shell, &claimed, effect.clone()).await?
     };
+    let verb = what.split(' ').next().unwrap_or_default().to_owned();
+    metrics::counter!("lockkeeper_effects_total", "effect" => verb, "outcome" => performed.word()).increment(1);
     match performed {
         Performed::Tell(event) => {
             info!(app.name = %claimed.app, effect = %what, "performed");

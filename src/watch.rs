@@ -53,6 +53,9 @@ impl Watcher {
                 Err(error) if healthy => warn!(app.name = %self.name, "could not look at GitHub: {error:#}"),
                 Err(_) => {}
             }
+            if let Some(budget) = self.shell.github.budget() {
+                metrics::gauge!("lockkeeper_github_requests_remaining").set(budget.remaining as f64);
+            }
             healthy = self.shell.note_look(&self.name);
             tokio::select! {
                 () = tokio::time::sleep(self.pause()) => {}

@@ -155,7 +155,7 @@ impl App {
             .iter()
             .filter(|(name, a)| a.attempt == facts.run.attempt && (wanted.is_empty() || wanted.contains(name)));
         let (_, approval) = given.next()?;
-        Some(Refusal::Faster { by: approval.by.clone(), at: approval.at, rejected: approval.rejected })
+        Some(Refusal::Faster { by: approval.by.clone(), at: approval.at, rejected: approval.rejected.is_some() })
     }
 
     fn not_waiting(&self, facts: &RunFacts) -> Refusal {
@@ -203,12 +203,25 @@ impl App {
 
     /// From here on nobody else decides about these gates: the claim is committed with the effect.
     fn grant(&mut self, request: Request, facts: &RunFacts, comment: String, now: Timestamp) -> Vec<Effect> {
-        let rejected = matches!(request.action, Action::Reject { .. });
+        let rejected = match &request.action {
+            Action::Reject { reason } => Some(reason.clone()),
+            Action::Approve { .. }
+            | Action::ApproveShown(_)
+            | Action::Tested { .. }
+            | Action::Ping
+            | Action::Hold { .. }
+            | Action::Release => None,
+        };
         let run = &facts.run;
         if let Some(tracked) = self.state.runs.get_mut(&run.id) {
             for gate in &facts.gates {
-                let approval =
-                    Approval { by: request.by.clone(), at: now, attempt: run.attempt, taken: false, rejected };
+                let approval = Approval {
+                    by: request.by.clone(),
+                    at: now,
+                    attempt: run.attempt,
+                    taken: false,
+                    rejected: rejected.clone(),
+                };
                 tracked.approvals.insert(gate.environment.clone(), approval);
             }
         }
@@ -221,7 +234,7 @@ impl App {
             request,
         };
         let record = Effect::Record(self.record_verdict(&verdict, now, "granted"));
-        vec![record, if rejected { Effect::Reject(verdict) } else { Effect::Approve(verdict) }]
+        vec![record, if rejected.is_some() { Effect::Reject(verdict) } else { Effect::Approve(verdict) }]
     }
 
     /// The bot's account reviews for a person: GitHub's comment names them.

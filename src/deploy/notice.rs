@@ -1,5 +1,7 @@
 //! The notice: the one message of a run, from its start to its end.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::app::App;
@@ -130,7 +132,7 @@ impl App {
 
     /// Adds who approved, in Slack or on GitHub's page.
     fn approved(&self, tracked: &Tracked, line: Line) -> Line {
-        let in_slack = tracked.approvals.values().filter(|a| a.attempt == tracked.run.attempt && !a.rejected);
+        let in_slack = tracked.approvals.values().filter(|a| a.attempt == tracked.run.attempt && a.rejected.is_none());
         if let Some(approval) = in_slack.max_by_key(|a| a.at) {
             let verb = if approval.taken { " · approved by " } else { " · being approved by " };
             return line.say(verb).then(self.who(&approval.by, tracked)).say(" ").time(approval.at);
@@ -142,14 +144,23 @@ impl App {
     }
 
     fn rejected_line(&self, tracked: &Tracked) -> Line {
-        let rejected = tracked.approvals.values().find(|a| a.rejected && a.attempt == tracked.run.attempt);
+        let mut rejected = tracked.approvals.values().filter(|a| a.attempt == tracked.run.attempt);
         let review = tracked.reviews.iter().rev().find(|review| !review.approved);
-        match (rejected, review) {
-            (Some(approval), _) => {
-                Line::plain("🚫 Rejected by ").then(self.who(&approval.by, tracked)).say(" ").time(approval.at)
+        let line = Line::plain("🚫 Rejected");
+        match (rejected.find_map(|a| Some((a, a.rejected.as_ref()?))), review) {
+            (Some((approval, reason)), _) => {
+                let line = line.say(" by ").then(self.who(&approval.by, tracked)).say(" ").time(approval.at);
+                line.say(format!(": “{}”", cut(reason, 300)))
             }
-            (None, Some(review)) => Line::plain("🚫 Rejected on GitHub by ").then(self.person(&review.by, tracked)),
-            (None, None) => Line::plain("🚫 Rejected"),
+            (None, Some(review)) => {
+                let line = line.say(" on GitHub by ").then(self.person(&review.by, tracked));
+                if review.comment.is_empty() {
+                    line
+                } else {
+                    line.say(format!(": “{}”", cut(&review.comment, 300)))
+                }
+            }
+            (None, None) => line,
         }
     }
 
@@ -375,9 +386,6 @@ impl App {
         let names: Vec<&str> = shown.environments.iter().map(|name| self.label(name)).collect();
         let tracked = self.state.runs.get(&shown.run);
         let ships = tracked.and_then(|t| self.ships(t)).unwrap_or_default();
-        let mut people: Vec<&Login> = ships.iter().filter_map(|s| s.change.person()).collect();
-        people.sort();
-        people.dedup();
         let untested: Vec<String> = self.untested(&ships).iter().map(ChangeKey::to_string).collect();
         let untested = match (self.policy.require_tested, untested.len()) {
             (super::policy::RequireTested::Off, _) | (_, 0) => String::new(),
@@ -385,13 +393,12 @@ impl App {
             (_, _) => format!(" Not ticked as tested: {}.", untested.join(", ")),
         };
         format!(
-            "{} {} goes to {}.{} It ships {} of {}.{untested}",
+            "{} {} goes to {}.{} {}{untested}",
             self.state.name,
             shown.sha.short(),
             and(&names),
             tracked.map(|t| self.strangeness(t)).unwrap_or_default(),
-            plural(ships.len(), "change"),
-            plural(people.len(), "person"),
+            tracked.map(|t| extent(t, &ships)).unwrap_or_default(),
         )
     }
 
@@ -444,4 +451,13 @@ impl App {
             None => Line::default().mention(id),
         }
     }
+}
+
+/// How many changes of how many people a run ships.
+fn extent(tracked: &Tracked, ships: &[Shipped]) -> String {
+    if tracked.bases.is_empty() {
+        return "What production runs is not known, so its changes cannot be listed.".into();
+    }
+    let people: BTreeSet<&Login> = ships.iter().filter_map(|s| s.change.person()).collect();
+    format!("It ships {} of {}.", plural(ships.len(), "change"), plural(people.len(), "person"))
 }

@@ -16,7 +16,9 @@ impl App {
     pub(super) fn ready_text(&self, tracked: &Tracked, ships: &[Shipped]) -> Message {
         let now = self.state.last_look.unwrap_or(tracked.run.updated_at);
         let tested_by = ships.iter().filter(|s| !self.rides_along(&s.change, now)).filter_map(|s| s.change.person());
-        let people = self.mentions(tested_by);
+        // Without a version in production there is no list of changes: whoever started the run knows what it is.
+        let starter = Some(&tracked.run.triggered_by).filter(|_| tracked.bases.is_empty());
+        let people = self.mentions(tested_by.chain(starter));
         let run = tracked.run.number;
         let places = self.test_places(tracked);
         let line = match people {
@@ -24,8 +26,9 @@ impl App {
             None => Line::plain(format!("Run {run} is on ")),
         };
         let line = line.then(places).say(".");
-        let ask = match (ships.len(), self.has_gates()) {
-            (0, true) => format!("It changes nothing in production that could be tested. {}", self.who_approves()),
+        let nothing = ships.is_empty() && !tracked.bases.is_empty();
+        let ask = match (nothing, self.has_gates()) {
+            (true, true) => format!("It changes nothing in production that could be tested. {}", self.who_approves()),
             (_, true) => format!(
                 "Please test what you changed, then tick “I tested mine” in the notice above. {}",
                 self.who_approves()
@@ -121,7 +124,7 @@ impl App {
         let approver = tracked
             .approvals
             .values()
-            .filter(|a| !a.rejected)
+            .filter(|a| a.rejected.is_none())
             .max_by_key(|a| a.at)
             .map(|a| Line::default().mention(&a.by));
         let who = approver.unwrap_or_else(|| self.mention(&tracked.run.triggered_by));

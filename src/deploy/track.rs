@@ -66,8 +66,8 @@ pub struct Approval {
     pub attempt: u32,
     /// Whether GitHub took it.
     pub taken: bool,
-    /// Whether it was a rejection.
-    pub rejected: bool,
+    /// The reason of a rejection; `None` for an approval. From a person.
+    pub rejected: Option<String>,
 }
 
 /// A run at one environment.

@@ -265,7 +265,7 @@ fn rejecting_ends_the_run() {
     story.pass(1).finish(Conclusion::Failure).look();
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC]
-    🚫 Rejected by @BEN 10:05
+    🚫 Rejected by @BEN 10:05: “Broken search”
     Staging ✅ done 10:05 · Production 🚫 rejected · Production (Canada) 🚫 rejected
     Production now: Production and Production (Canada) run `a000000`
     Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].

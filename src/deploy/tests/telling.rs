@@ -265,3 +265,19 @@ fn a_restart_says_nothing_again() {
     ");
     story.said.clear();
 }
+
+#[test]
+fn a_first_deploy_has_no_list_of_changes() {
+    let mut story = Story::new();
+    story.app.state.live.clear();
+    story.merge("ana-gh", "The first of all").look().pass(5).on_staging().look();
+    assert_snapshot!(story.heard(), @"
+    ready in thread of 812: @ANA run 812 is on Staging.
+    Please test what you changed, then tick “I tested mine” in the notice above. Then any approver can approve production there.
+    ");
+    story.ask("BEN", Action::Approve { environments: String::new() });
+    assert_snapshot!(story.heard(), @"
+    answer BEN: h a000001 goes to Production and Production (Canada). What production runs is not known, so its changes cannot be listed.
+    [Approve all of them] [Not now]
+    ");
+}
