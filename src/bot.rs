@@ -1,12 +1,11 @@
-//! THE SHELL: what the parts of the running bot share, how they start and how they end. Rules live in `deploy`, waiting and
+//! The running bot: how its parts start and how they end. What they share is in `shell`; rules live in `deploy`, waiting and
 //! talking in `inbox`, `watch` and `outbox`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -16,56 +15,19 @@ use tracing::info;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deploy::app::App;
-use crate::deploy::event::Unreachable;
-use crate::deploy::name::{AppName, Login, SlackId};
-use crate::deploy::policy::{Person, Policy};
 use crate::desk::{Desk, Office};
 use crate::github::GitHub;
 use crate::inbox::Inbox;
 use crate::outbox;
-use crate::server::{self, Check, Readiness};
+use crate::server;
+use crate::shell::Shell;
 use crate::slack::inbound::Home;
 use crate::slack::people::People;
 use crate::slack::socket::{self, SocketHealth, SocketSettings};
-use crate::slack::{Identity, Slack, SlackError};
+use crate::slack::{Identity, Slack};
 use crate::store::Store;
 use crate::store::embedded::Embedded;
 use crate::watch::Watcher;
-
-/// A look at GitHub older than this makes the bot not ready.
-const FRESH: SignedDuration = SignedDuration::from_mins(5);
-
-/// What the parts of the running bot share.
-pub struct Shell {
-    /// The settings.
-    pub config: Config,
-    /// The time.
-    pub clock: Clock,
-    /// What is remembered.
-    pub store: Store,
-    /// Slack's Web API.
-    pub slack: Slack,
-    /// GitHub's API.
-    pub github: GitHub,
-    /// Who is who in Slack.
-    pub people: People,
-    /// The sockets.
-    pub sockets: SocketHealth,
-    /// Told when there is something to perform.
-    pub changed: Arc<Notify>,
-    desks: BTreeMap<AppName, Desk>,
-    looks: BTreeMap<AppName, Arc<Notify>>,
-    memory: Mutex<Memory>,
-}
-
-/// What was found out while running, and is found out again after a restart.
-#[derive(Default)]
-struct Memory {
-    /// Channel as configured → Slack's id.
-    channels: BTreeMap<String, String>,
-    /// When each app was last seen at GitHub.
-    looked: BTreeMap<AppName, Timestamp>,
-}
 
 /// A bot that is set up and not yet listening.
 pub struct Bot {
@@ -115,7 +77,7 @@ impl Bot {
         let identity = identity(&slack).await?;
         let people = People::new(slack.clone(), &identity.team_id);
         let home = Home { team_id: identity.team_id, app_id: None };
-        let (sockets, memory) = (SocketHealth::default(), Mutex::default());
+        let (sockets, memory) = (SocketHealth::default(), Default::default());
         let shell = Shell { config, clock, store, slack, github, people, sockets, changed, desks, looks, memory };
         Ok(Self { shell: Arc::new(shell), home, listener, clerks, closing })
     }
@@ -174,88 +136,6 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
     result
 }
 
-impl Shell {
-    /// The desk of an app.
-    ///
-    /// # Errors
-    /// When the app is not configured (any more).
-    pub fn desk(&self, app: &AppName) -> anyhow::Result<Desk> {
-        self.desks.get(app).cloned().with_context(|| format!("there is no app {app}"))
-    }
-
-    /// All apps, as last committed.
-    pub fn apps(&self) -> impl Iterator<Item = (&AppName, Arc<App>)> {
-        self.desks.iter().map(|(name, desk)| (name, desk.app()))
-    }
-
-    /// Makes the watcher of an app look now.
-    pub fn look_now(&self, app: &AppName) {
-        if let Some(look) = self.looks.get(app) {
-            look.notify_one();
-        }
-    }
-
-    /// Looks somebody up, live, with the memberships that decide an app's rights.
-    ///
-    /// # Errors
-    /// When Slack or GitHub does not say: then they cannot act.
-    pub async fn person(&self, id: &SlackId, policy: &Policy) -> Result<Person, Unreachable> {
-        let login = policy.people.login(id);
-        self.people.live(id, &policy.approvers, login, |team, login| self.in_team(team, login)).await
-    }
-
-    async fn in_team(&self, team: String, login: Login) -> Result<bool, Unreachable> {
-        self.github.team_member(&team, &login).await.map_err(|error| {
-            tracing::warn!(%error, team, "could not ask GitHub who is in a team");
-            Unreachable::GitHub
-        })
-    }
-
-    /// The id of an app's channel.
-    ///
-    /// # Errors
-    /// When Slack does not know the channel, or does not answer.
-    pub async fn channel(&self, app: &AppName) -> Result<String, SlackError> {
-        let Some(settings) = self.config.apps.get(app) else {
-            return Err(SlackError::Refused { code: "channel_not_found".into() });
-        };
-        if let Some(id) = lock(&self.memory).channels.get(&settings.channel) {
-            return Ok(id.clone());
-        }
-        let found = self.slack.channel(&settings.channel).await?;
-        let id = found.ok_or_else(|| SlackError::Refused { code: "channel_not_found".into() })?.id;
-        lock(&self.memory).channels.insert(settings.channel.clone(), id.clone());
-        Ok(id)
-    }
-
-    /// Notes when an app was last seen; whether that is recent.
-    pub fn note_look(&self, app: &AppName) -> bool {
-        let Some(at) = self.desks.get(app).and_then(|desk| desk.app().looked_at()) else { return false };
-        lock(&self.memory).looked.insert(app.clone(), at).is_none_or(|before| at > before)
-    }
-
-    /// When each app was last seen at GitHub, all that follows from it decided.
-    pub fn looked(&self) -> BTreeMap<AppName, Timestamp> {
-        lock(&self.memory).looked.clone()
-    }
-
-    fn readiness(&self) -> Readiness {
-        let now = self.clock.now();
-        let connected = self.sockets.connected();
-        let looked = self.looked();
-        let late: Vec<&str> = self
-            .desks
-            .keys()
-            .filter(|name| looked.get(*name).is_none_or(|at| now.duration_since(*at) > FRESH))
-            .map(AppName::as_str)
-            .collect();
-        let seen =
-            if late.is_empty() { "seen lately".to_owned() } else { format!("not seen lately: {}", late.join(", ")) };
-        let slack = Check { name: "slack", ok: connected > 0, said: format!("{connected} sockets connected") };
-        Readiness { checks: vec![slack, Check { name: "github", ok: late.is_empty(), said: seen }] }
-    }
-}
-
 /// Who the bot is. Slack being away is waited out; a token that it does not take ends the start.
 async fn identity(slack: &Slack) -> anyhow::Result<Identity> {
     let mut pause = Duration::from_millis(200);
@@ -272,8 +152,4 @@ async fn identity(slack: &Slack) -> anyhow::Result<Identity> {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(10));
     }
-}
-
-fn lock(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
-    memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

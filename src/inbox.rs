@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
-use crate::bot::Shell;
 use crate::deploy::command::{self, Command, Question};
 use crate::deploy::event::{Action, Event, Reply, Request};
 use crate::deploy::message::{Form, Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
 use crate::questions;
+use crate::shell::Shell;
 use crate::slack::blocks;
 use crate::slack::inbound::{self, Home, Inbound};
 use crate::slack::socket::{Envelope, Verdict};

@@ -15,6 +15,7 @@ pub mod outbox;
 pub mod questions;
 pub mod sandbox;
 pub mod server;
+pub mod shell;
 pub mod slack;
 pub mod store;
 pub mod watch;

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::bot::Shell;
 use crate::deploy::effect::{Effect, Verdict};
 use crate::deploy::event::{Action, Event, Facts, Outcome, Reply, Request, Unreachable};
 use crate::deploy::message::Message;
 use crate::deploy::name::{AppName, RunId, SlackId};
 use crate::github::GitHubError;
+use crate::shell::Shell;
 use crate::slack::SlackError;
 use crate::store::Claimed;
 

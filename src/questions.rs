@@ -1,7 +1,6 @@
 //! Questions: `/deploy`, `help`, `status`, `pending`, `where`, `history`, `whoami`. They change nothing and wait for nobody, if
 //! it is known already who asks.
 
-use crate::bot::Shell;
 use crate::deploy::app::App;
 use crate::deploy::change::PrRef;
 use crate::deploy::command::{self, Question};
@@ -10,6 +9,7 @@ use crate::deploy::message::{Line, Message};
 use crate::deploy::name::{AppName, SlackId};
 use crate::deploy::policy::Account;
 use crate::deploy::refusal::Refusal;
+use crate::shell::Shell;
 
 /// Decisions that `history` shows.
 const DECISIONS: u32 = 50;

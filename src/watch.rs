@@ -9,13 +9,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::bot::Shell;
 use crate::config::AppSettings;
 use crate::deploy::event::{Event, Finding, Wanted};
 use crate::deploy::name::AppName;
 use crate::deploy::pipeline::Pipeline;
 use crate::desk::Desk;
 use crate::github::GitHubError;
+use crate::shell::Shell;
 
 /// How often the workflow files are read again: they change rarely, and a merge that changes them shows within this time.
 const REDISCOVER: SignedDuration = SignedDuration::from_mins(10);

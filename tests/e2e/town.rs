@@ -4,11 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockkeeper::bot::{Bot, Shell};
+use lockkeeper::bot::Bot;
 use lockkeeper::config::{Config, Polling};
 use lockkeeper::sandbox::Sandbox;
 use lockkeeper::sandbox::slack::{Ephemeral, Message, MessageRef};
 use lockkeeper::sandbox::world::{Act, Outcome};
+use lockkeeper::shell::Shell;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -1,0 +1,146 @@
+//! What the parts of the running bot share: settings, clients, desks. Nothing happens here by itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::deploy::app::App;
+use crate::deploy::event::Unreachable;
+use crate::deploy::name::{AppName, Login, SlackId};
+use crate::deploy::policy::{Person, Policy};
+use crate::desk::Desk;
+use crate::github::GitHub;
+use crate::server::{Check, Readiness};
+use crate::slack::people::People;
+use crate::slack::socket::SocketHealth;
+use crate::slack::{Slack, SlackError};
+use crate::store::Store;
+
+/// A look at GitHub older than this makes the bot not ready.
+const FRESH: SignedDuration = SignedDuration::from_mins(5);
+
+/// What the parts of the running bot share.
+pub struct Shell {
+    /// The settings.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// What is remembered.
+    pub store: Store,
+    /// Slack's Web API.
+    pub slack: Slack,
+    /// GitHub's API.
+    pub github: GitHub,
+    /// Who is who in Slack.
+    pub people: People,
+    /// The sockets.
+    pub sockets: SocketHealth,
+    /// Told when there is something to perform.
+    pub changed: Arc<Notify>,
+    /// Each app's desk.
+    pub(crate) desks: BTreeMap<AppName, Desk>,
+    /// Wakes each app's watcher.
+    pub(crate) looks: BTreeMap<AppName, Arc<Notify>>,
+    pub(crate) memory: Mutex<Memory>,
+}
+
+/// What was found out while running, and is found out again after a restart.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Channel as configured → Slack's id.
+    channels: BTreeMap<String, String>,
+    /// When each app was last seen at GitHub.
+    looked: BTreeMap<AppName, Timestamp>,
+}
+
+impl Shell {
+    /// The desk of an app.
+    ///
+    /// # Errors
+    /// When the app is not configured (any more).
+    pub fn desk(&self, app: &AppName) -> anyhow::Result<Desk> {
+        self.desks.get(app).cloned().with_context(|| format!("there is no app {app}"))
+    }
+
+    /// All apps, as last committed.
+    pub fn apps(&self) -> impl Iterator<Item = (&AppName, Arc<App>)> {
+        self.desks.iter().map(|(name, desk)| (name, desk.app()))
+    }
+
+    /// Makes the watcher of an app look now.
+    pub fn look_now(&self, app: &AppName) {
+        if let Some(look) = self.looks.get(app) {
+            look.notify_one();
+        }
+    }
+
+    /// Looks somebody up, live, with the memberships that decide an app's rights.
+    ///
+    /// # Errors
+    /// When Slack or GitHub does not say: then they cannot act.
+    pub async fn person(&self, id: &SlackId, policy: &Policy) -> Result<Person, Unreachable> {
+        let login = policy.people.login(id);
+        self.people.live(id, &policy.approvers, login, |team, login| self.in_team(team, login)).await
+    }
+
+    async fn in_team(&self, team: String, login: Login) -> Result<bool, Unreachable> {
+        self.github.team_member(&team, &login).await.map_err(|error| {
+            tracing::warn!(%error, team, "could not ask GitHub who is in a team");
+            Unreachable::GitHub
+        })
+    }
+
+    /// The id of an app's channel.
+    ///
+    /// # Errors
+    /// When Slack does not know the channel, or does not answer.
+    pub async fn channel(&self, app: &AppName) -> Result<String, SlackError> {
+        let Some(settings) = self.config.apps.get(app) else {
+            return Err(SlackError::Refused { code: "channel_not_found".into() });
+        };
+        if let Some(id) = lock(&self.memory).channels.get(&settings.channel) {
+            return Ok(id.clone());
+        }
+        let found = self.slack.channel(&settings.channel).await?;
+        let id = found.ok_or_else(|| SlackError::Refused { code: "channel_not_found".into() })?.id;
+        lock(&self.memory).channels.insert(settings.channel.clone(), id.clone());
+        Ok(id)
+    }
+
+    /// Notes when an app was last seen; whether that is recent.
+    pub fn note_look(&self, app: &AppName) -> bool {
+        let Some(at) = self.desks.get(app).and_then(|desk| desk.app().looked_at()) else { return false };
+        lock(&self.memory).looked.insert(app.clone(), at).is_none_or(|before| at > before)
+    }
+
+    /// When each app was last seen at GitHub, all that follows from it decided.
+    pub fn looked(&self) -> BTreeMap<AppName, Timestamp> {
+        lock(&self.memory).looked.clone()
+    }
+
+    /// Whether the bot can do its work: it hears Slack, and saw GitHub lately.
+    pub fn readiness(&self) -> Readiness {
+        let now = self.clock.now();
+        let connected = self.sockets.connected();
+        let looked = self.looked();
+        let late: Vec<&str> = self
+            .desks
+            .keys()
+            .filter(|name| looked.get(*name).is_none_or(|at| now.duration_since(*at) > FRESH))
+            .map(AppName::as_str)
+            .collect();
+        let seen =
+            if late.is_empty() { "seen lately".to_owned() } else { format!("not seen lately: {}", late.join(", ")) };
+        let slack = Check { name: "slack", ok: connected > 0, said: format!("{connected} sockets connected") };
+        Readiness { checks: vec![slack, Check { name: "github", ok: late.is_empty(), said: seen }] }
+    }
+}
+
+fn lock(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
