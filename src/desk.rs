@@ -13,7 +13,7 @@ use tracing::{error, info};
 use crate::clock::Clock;
 use crate::deploy::app::App;
 use crate::deploy::effect::Effect;
-use crate::deploy::event::{Event, Request};
+use crate::deploy::event::{Event, REPLY_LIFE, Request};
 use crate::deploy::name::AppName;
 use crate::store::{Commit, Committed, EffectId, NewEffect, Store, Version};
 
@@ -23,8 +23,6 @@ const TRAY: usize = 256;
 const RACES: usize = 10;
 /// An acknowledged request that could not be decided for this long is not decided any more: its person has moved on.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
-/// Slack's `response_url` lives this long (`facts/slack.md` 2.3).
-const REPLY_LIFE: SignedDuration = SignedDuration::from_mins(30);
 
 /// The way to one app's desk, and the app as last committed.
 #[derive(Clone)]

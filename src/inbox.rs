@@ -4,21 +4,25 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use crate::deploy::command::{self, Command, Question};
-use crate::deploy::event::{Action, Event, Reply, Request};
+use crate::deploy::event::{Action, Event, REPLY_LIFE, Reply, Request};
 use crate::deploy::message::{Form, Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
 use crate::questions;
 use crate::shell::Shell;
-use crate::slack::blocks;
 use crate::slack::inbound::{self, Home, Inbound};
 use crate::slack::socket::{Envelope, Verdict};
+use crate::slack::{SlackError, blocks};
 
 /// Slack waits three seconds for an acknowledgement; a commit that takes longer than this has failed.
 const COMMIT: Duration = Duration::from_millis(2_500);
+
+/// The longest pause between two tries of an answer.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Takes what Slack delivers.
 #[derive(Clone)]
@@ -26,6 +30,7 @@ pub struct Inbox {
     shell: Arc<Shell>,
     home: Home,
     later: TaskTracker,
+    closing: CancellationToken,
 }
 
 /// How something was asked; it decides what an acknowledgement can say (`facts/slack.md` 1.6).
@@ -48,11 +53,12 @@ struct Asked {
 impl Inbox {
     /// An inbox for the bot's own workspace.
     pub fn new(shell: Arc<Shell>, home: Home) -> Self {
-        Self { shell, home, later: TaskTracker::new() }
+        Self { shell, home, later: TaskTracker::new(), closing: CancellationToken::new() }
     }
 
-    /// Waits for the answers that are still being given.
+    /// Lets the answers that are being given end; those that fail now are not tried again.
     pub async fn finish(&self) {
+        self.closing.cancel();
         self.later.close();
         self.later.wait().await;
     }
@@ -168,16 +174,21 @@ impl Inbox {
         Verdict::Ack
     }
 
-    /// Acknowledges now and answers when the message is ready; tried again while its address lives.
+    /// Acknowledges now and answers when the message is ready; tried again while its address lives, or until the bot stops.
     fn later(&self, reply: Reply, message: impl Future<Output = Message> + Send + 'static) -> Verdict {
-        let shell = self.shell.clone();
+        let (shell, closing) = (self.shell.clone(), self.closing.clone());
         self.later.spawn(async move {
             let message = message.await;
-            for pause in [0, 300, 1_000, 3_000, 10_000] {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+            let mut pause = Duration::from_millis(300);
+            while shell.clock.now().duration_since(reply.at) < REPLY_LIFE {
                 match shell.slack.respond(&reply.url, &message, reply.replace, false).await {
                     Ok(()) => return,
-                    Err(error) => warn!("could not deliver an answer: {error}"),
+                    Err(SlackError::Refused { code }) => return warn!("slack takes no answer there: {code}"),
+                    Err(error) => warn!("could not deliver an answer, trying again: {error}"),
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST),
+                    () = closing.cancelled() => return,
                 }
             }
         });

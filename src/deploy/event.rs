@@ -1,6 +1,6 @@
 //! What happens: everything that the core is told, and the questions that it has.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::change::{PrRef, Range};
@@ -75,6 +75,9 @@ pub enum Action {
     /// End the hold.
     Release,
 }
+
+/// How long an address for answers lives (`facts/slack.md` 2.3).
+pub const REPLY_LIFE: SignedDuration = SignedDuration::from_mins(30);
 
 /// Where the answer to a request goes. Lives for 30 minutes and five answers (`facts/slack.md` 2.3).
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
