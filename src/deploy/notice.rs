@@ -31,7 +31,7 @@ impl App {
         let summary = head.clone().say(": ").then(state.clone());
         let mut message = Message { summary, parts: Vec::new() }.text(head).text(state);
         if !tracked.places.is_empty() || !tracked.run.is_over() {
-            message = message.text(self.environments_line(tracked));
+            message = self.environment_lines(tracked).into_iter().fold(message, Message::text);
         }
         for line in self.warnings(tracked, &phase) {
             message = message.text(line);
@@ -178,42 +178,19 @@ impl App {
         }
     }
 
-    fn environments_line(&self, tracked: &Tracked) -> Line {
-        let environments = self.pipeline().into_iter().flat_map(|p| &p.environments);
-        let lines =
-            environments.filter(|e| tracked.run.workflow == Workflow::Deploy || tracked.places.contains_key(&e.name));
-        Line::join(lines.map(|e| self.environment(e, tracked)), " · ")
-    }
-
-    fn environment(&self, environment: &Environment, tracked: &Tracked) -> Line {
-        let place = tracked.places.get(&environment.name);
-        let answered = tracked.is_answered(&environment.name);
-        let (sign, word) = match place.map(|place| place.state) {
-            None if tracked.run.is_over() => ("▫️", "not reached"),
-            None => ("▫️", "not yet"),
-            Some(State::Queued) => ("🕓", "queued"),
-            Some(State::Waiting) if answered => ("🚀", "approved"),
-            Some(State::Waiting) => ("⏸️", "waits for approval"),
-            Some(State::Preparing | State::Deploying) => ("🚀", "deploying"),
-            Some(State::Deployed) => ("✅", "done"),
-            Some(State::NotDeployed(Why::Failed)) => ("❌", "failed, not touched"),
-            Some(State::NotDeployed(Why::Cancelled)) => ("⏹️", "cancelled, not touched"),
-            Some(State::NotDeployed(Why::TimedOut)) => ("⌛", "timed out, not touched"),
-            Some(State::NotDeployed(Why::Rejected)) => ("🚫", "rejected"),
-            Some(State::Unknown(_)) => ("❓", "unknown"),
-            Some(State::Skipped) => ("▫️", "skipped"),
-        };
-        let line = match &environment.url {
-            Some(url) => Line::default().link(environment.label.clone(), url.clone()),
-            None => Line::plain(environment.label.clone()),
-        };
-        let line = line.say(format!(" {sign} {word}"));
-        match place {
-            Some(place) if place.state == State::Deployed => {
-                place.since.map_or(line.clone(), |since| line.say(" ").time(since))
+    /// The environments, those in the same state on one line, test before production.
+    fn environment_lines(&self, tracked: &Tracked) -> Vec<Line> {
+        let environments = self.pipeline().into_iter().flat_map(|p| p.test().chain(p.production()));
+        let shown = |e: &&Environment| tracked.run.workflow == Workflow::Deploy || tracked.places.contains_key(&e.name);
+        let mut groups: Vec<(Kind, Sign, Vec<&Environment>)> = Vec::new();
+        for environment in environments.filter(shown) {
+            let sign = sign(environment, tracked);
+            match groups.iter_mut().find(|(kind, known, _)| *kind == environment.kind && *known == sign) {
+                Some((_, _, names)) => names.push(environment),
+                None => groups.push((environment.kind, sign, vec![environment])),
             }
-            Some(_) | None => line,
         }
+        groups.into_iter().map(|(_, sign, environments)| group_line(sign, &environments, tracked)).collect()
     }
 
     fn warnings(&self, tracked: &Tracked, phase: &Phase) -> Vec<Line> {
@@ -460,4 +437,39 @@ fn extent(tracked: &Tracked, ships: &[Shipped]) -> String {
     }
     let people: BTreeSet<&Login> = ships.iter().filter_map(|s| s.change.person()).collect();
     format!("It ships {} of {}.", plural(ships.len(), "change"), plural(people.len(), "person"))
+}
+
+/// A sign, and the words that say the same.
+type Sign = (&'static str, &'static str);
+
+fn sign(environment: &Environment, tracked: &Tracked) -> Sign {
+    match tracked.state(&environment.name) {
+        None if tracked.run.is_over() => ("▫️", "not reached"),
+        None => ("▫️", "not yet"),
+        Some(State::Queued) => ("🕓", "queued"),
+        Some(State::Waiting) if tracked.is_answered(&environment.name) => ("🚀", "approved"),
+        Some(State::Waiting) => ("⏸️", "waiting for approval"),
+        Some(State::Preparing | State::Deploying) => ("🚀", "deploying"),
+        Some(State::Deployed) => ("✅", "done"),
+        Some(State::NotDeployed(Why::Failed)) => ("❌", "failed, not touched"),
+        Some(State::NotDeployed(Why::Cancelled)) => ("⏹️", "cancelled, not touched"),
+        Some(State::NotDeployed(Why::TimedOut)) => ("⌛", "timed out, not touched"),
+        Some(State::NotDeployed(Why::Rejected)) => ("🚫", "rejected"),
+        Some(State::Unknown(_)) => ("❓", "unknown"),
+        Some(State::Skipped) => ("▫️", "skipped"),
+    }
+}
+
+fn group_line((sign, words): Sign, environments: &[&Environment], tracked: &Tracked) -> Line {
+    let names = environments.iter().map(|e| match &e.url {
+        Some(url) => Line::default().link(e.label.clone(), url.clone()),
+        None => Line::plain(e.label.clone()),
+    });
+    let line = Line::plain(format!("{sign} ")).then(Line::join(names, ", ")).say(format!(": {words}"));
+    let deployed =
+        environments.iter().filter_map(|e| tracked.places.get(&e.name)).filter(|p| p.state == State::Deployed);
+    match deployed.filter_map(|place| place.since).max() {
+        Some(since) => line.say(" ").time(since),
+        None => line,
+    }
 }

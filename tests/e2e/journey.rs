@@ -15,7 +15,9 @@ async fn two_merges_become_one_production() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     🚚 Going to Staging (WebSocket)
-    Staging ✅ done (time) · Staging (WebSocket) 🚀 deploying · Production ▫️ not yet · Production (WebSocket) ▫️ not yet · Production (Canada) ▫️ not yet
+    ✅ Staging: done (time)
+    🚀 Staging (WebSocket): deploying
+    ▫️ Production, Production (WebSocket), Production (Canada): not yet
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     I tested mine
@@ -42,7 +44,8 @@ async fn two_merges_become_one_production() {
     assert_snapshot!(town.says(813), @"
     h · run 813 · Bump zope-interface
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     Ships 2 changes:
     ✅ #4498 Fix RPC · <@UANA>, tested (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)
@@ -72,7 +75,8 @@ async fn two_merges_become_one_production() {
     assert_snapshot!(town.says(813), @"
     h · run 813 · Bump zope-interface
     ✅ 8bf91c5 is live on Production, Production (WebSocket) and Production (Canada) since (time) · approved by <@UBEN> (time)
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ✅ done (time)
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 2 changes:
     ✅ #4498 Fix RPC · <@UANA>, tested (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)

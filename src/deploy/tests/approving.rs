@@ -108,7 +108,8 @@ fn a_hold_refuses_until_released() {
     answer CHI: On hold. The channel was told.
     notice of 812: *h · run 812* · [Fix RPC]
     ⏳ On Staging since 10:05, waiting for approval
-    Staging ✅ done 10:05 · Production ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging: done 10:05
+    ⏸️ Production, Production (Canada): waiting for approval
     🔒 On hold by @CHI since 10:05: “Migration runs”
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
@@ -242,7 +243,8 @@ fn somebody_approved_on_githubs_page() {
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC]
     🚀 Going to production · approved on GitHub by @CHI
-    Staging ✅ done 10:05 · Production 🚀 deploying · Production (Canada) 🚀 deploying
+    ✅ Staging: done 10:05
+    🚀 Production, Production (Canada): deploying
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     [I tested mine] [What changes?] [Hold…]
@@ -266,7 +268,8 @@ fn rejecting_ends_the_run() {
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC]
     🚫 Rejected by @BEN 10:05: “Broken search”
-    Staging ✅ done 10:05 · Production 🚫 rejected · Production (Canada) 🚫 rejected
+    ✅ Staging: done 10:05
+    🚫 Production, Production (Canada): rejected
     Production now: Production and Production (Canada) run `a000000`
     Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
     Ships 1 change:

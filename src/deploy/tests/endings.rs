@@ -21,7 +21,9 @@ fn one_country_failed_is_a_split() {
     assert_snapshot!(story.said.join("\n"), @"
     notice of 812: *h · run 812* · [Fix RPC]
     ❌ Failed at Production (Canada): job [Production (Canada) / Deploy], step “Install dependencies and run deploy script”
-    Staging ✅ done 10:05 · Production ✅ done 10:06 · Production (Canada) ❓ unknown
+    ✅ Staging: done 10:05
+    ✅ Production: done 10:06
+    ❓ Production (Canada): unknown
     ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `unknown: a000000 or a000001`
     Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
     Ships 1 change:
@@ -57,7 +59,8 @@ fn one_country_failed_is_a_split() {
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC] · attempt 2
     ✅ `a000001` is live on Production and Production (Canada) since 10:16
-    Staging ✅ done 10:05 · Production ✅ done 10:06 · Production (Canada) ✅ done 10:16
+    ✅ Staging: done 10:05
+    ✅ Production, Production (Canada): done 10:16
     Shipped 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     ");
@@ -77,7 +80,9 @@ fn a_production_job_cancelled_half_way_is_unknown() {
     assert_snapshot!(story.said.join("\n"), @"
     notice of 812: *h · run 812* · [Fix RPC]
     ⏹️ Cancelled by @CHI
-    Staging ✅ done 10:05 · Production ❓ unknown · Production (Canada) ⏹️ cancelled, not touched
+    ✅ Staging: done 10:05
+    ❓ Production: unknown
+    ⏹️ Production (Canada): cancelled, not touched
     ⚠️ Production is split: Production runs `unknown: a000000 or a000001` · Production (Canada) runs `a000000`
     Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
     Ships 1 change:
@@ -141,7 +146,8 @@ fn timed_out_broken_and_cancelled_by_nobody_knows_whom() {
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Slow]
     ⌛ Ran into a time limit at Staging: job [Staging / Deploy]
-    Staging ⌛ timed out, not touched · Production ▫️ not reached · Production (Canada) ▫️ not reached
+    ⌛ Staging: timed out, not touched
+    ▫️ Production, Production (Canada): not reached
     Production now: Production and Production (Canada) run `a000000`
     Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
     Ships 1 change:
@@ -157,7 +163,8 @@ fn timed_out_broken_and_cancelled_by_nobody_knows_whom() {
     assert_snapshot!(story.notice(813), @"
     *h · run 813* · [Odd]
     ⏹️ Cancelled; GitHub does not say by whom
-    Staging ⏹️ cancelled, not touched · Production ▫️ not reached · Production (Canada) ▫️ not reached
+    ⏹️ Staging: cancelled, not touched
+    ▫️ Production, Production (Canada): not reached
     Production now: Production and Production (Canada) run `a000000`
     Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
     Ships 2 changes:
@@ -187,7 +194,8 @@ fn a_dispatch_from_another_branch_is_said_loudly() {
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC] · ⚠️ from branch `try-it`
     ⏳ On Staging since 10:05, waiting for approval
-    Staging ✅ done 10:05 · Production ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging: done 10:05
+    ⏸️ Production, Production (Canada): waiting for approval
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     [Approve production…] [I tested mine] [What changes?] [Hold…]

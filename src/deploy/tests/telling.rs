@@ -12,7 +12,8 @@ fn two_merges_one_handover_one_question_one_production() {
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC]
     🔨 Building the image
-    Staging ▫️ not yet · Production ▫️ not yet · Production (Canada) ▫️ not yet
+    ▫️ Staging: not yet
+    ▫️ Production, Production (Canada): not yet
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     [What changes?] [Hold…]
@@ -21,7 +22,8 @@ fn two_merges_one_handover_one_question_one_production() {
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC]
     🚚 Going to Staging
-    Staging 🚀 deploying · Production ▫️ not yet · Production (Canada) ▫️ not yet
+    🚀 Staging: deploying
+    ▫️ Production, Production (Canada): not yet
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     [What changes?] [Hold…]
@@ -31,11 +33,13 @@ fn two_merges_one_handover_one_question_one_production() {
     assert_snapshot!(story.said.join("\n"), @"
     notice of 813: *h · run 813* · [Bump zope]
     🔨 Building the image
-    Staging ▫️ not yet · Production ▫️ not yet · Production (Canada) ▫️ not yet
+    ▫️ Staging: not yet
+    ▫️ Production, Production (Canada): not yet
     [Hold…]
     notice of 813: *h · run 813* · [Bump zope]
     🔨 Building the image
-    Staging ▫️ not yet · Production ▫️ not yet · Production (Canada) ▫️ not yet
+    ▫️ Staging: not yet
+    ▫️ Production, Production (Canada): not yet
     Ships 2 changes:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     • ⬜ [#4502] Bump zope · @BEN, merged 10:03
@@ -57,7 +61,8 @@ fn two_merges_one_handover_one_question_one_production() {
     answer ANA: Thank you: #4501 ticked as tested on run 813. The notice shows it.
     notice of 813: *h · run 813* · [Bump zope]
     ⏳ On Staging since 10:09, waiting for approval
-    Staging ✅ done 10:09 · Production ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging: done 10:09
+    ⏸️ Production, Production (Canada): waiting for approval
     Ships 2 changes:
     • ✅ [#4501] Fix RPC · @ANA, tested 10:10
     • ⬜ [#4502] Bump zope · @BEN, merged 10:03
@@ -83,7 +88,8 @@ fn two_merges_one_handover_one_question_one_production() {
     assert_snapshot!(story.notice(813), @"
     *h · run 813* · [Bump zope]
     ✅ `a000002` is live on Production and Production (Canada) since 10:16 · approved by @BEN 10:10
-    Staging ✅ done 10:09 · Production ✅ done 10:16 · Production (Canada) ✅ done 10:16
+    ✅ Staging: done 10:09
+    ✅ Production, Production (Canada): done 10:16
     Shipped 2 changes:
     • ✅ [#4501] Fix RPC · @ANA, tested 10:10
     • ⬜ [#4502] Bump zope · @BEN, merged 10:03
@@ -112,7 +118,7 @@ fn a_redeploy_that_takes_a_deploys_place_is_said_so() {
     assert_snapshot!(story.notice(813), @"
     *h · redeploy 813* · [Redeploy]
     ✅ Redeployed since 10:02; versions stay as they were
-    Production ✅ done 10:02 · Production (Canada) ✅ done 10:02
+    ✅ Production, Production (Canada): done 10:02
     ");
     assert_snapshot!(story.app.pending_answer(story.now), @"
     *h* · 1 change not in production
@@ -216,7 +222,8 @@ fn sixty_changes_are_cut_and_counted() {
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [The last]
     🔨 Building the image
-    Staging ▫️ not yet · Production ▫️ not yet · Production (Canada) ▫️ not yet
+    ▫️ Staging: not yet
+    ▫️ Production, Production (Canada): not yet
     Ships 60 changes:
     • ⬜ [#4501] Change 0 · @CHI, merged 10:00
     • ⬜ [#4502] Change 1 · @CHI, merged 10:00
@@ -241,7 +248,8 @@ fn a_restart_says_nothing_again() {
     assert_snapshot!(story.said.join("\n"), @"
     notice of 813: *h · run 813* · [Bump zope]
     🚀 Going to production · approved by @BEN 10:07
-    Staging ✅ done 10:07 · Production 🚀 approved · Production (Canada) 🚀 approved
+    ✅ Staging: done 10:07
+    🚀 Production, Production (Canada): approved
     Ships 2 changes:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     • ⬜ [#4502] Bump zope · @BEN, merged 10:01
@@ -251,14 +259,16 @@ fn a_restart_says_nothing_again() {
     assert_snapshot!(story.said.join("\n"), @"
     notice of 813: *h · run 813* · [Bump zope]
     🚀 Going to production · approved by @BEN 10:07
-    Staging ✅ done 10:07 · Production 🚀 approved · Production (Canada) 🚀 approved
+    ✅ Staging: done 10:07
+    🚀 Production, Production (Canada): approved
     Ships 2 changes:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     • ⬜ [#4502] Bump zope · @BEN, merged 10:01
     [I tested mine] [What changes?] [Hold…]
     notice of 813: *h · run 813* · [Bump zope]
     ✅ `a000002` is live on Production and Production (Canada) since 10:12 · approved by @BEN 10:07
-    Staging ✅ done 10:07 · Production ✅ done 10:12 · Production (Canada) ✅ done 10:12
+    ✅ Staging: done 10:07
+    ✅ Production, Production (Canada): done 10:12
     Shipped 2 changes:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     • ⬜ [#4502] Bump zope · @BEN, merged 10:01
