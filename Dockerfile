@@ -10,9 +10,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked && cp target/release/lockkeeper /usr/local/bin/lockkeeper
 
 FROM debian:bookworm-slim
-# ca-certificates: TLS uses the system's roots. tzdata: working hours.
+# ca-certificates: TLS uses the system's roots.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates tzdata \
+    && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin lockkeeper \
     && install --directory --mode 0700 --owner lockkeeper --group lockkeeper /data
@@ -30,5 +30,5 @@ EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
     CMD ["bash", "-c", "exec 3<>\"/dev/tcp/127.0.0.1/${LOCKKEEPER_LISTEN##*:}\" && printf 'GET /live HTTP/1.0\\r\\n\\r\\n' >&3 && read -r status <&3 && [[ $status == HTTP/1.?\\ 200* ]]"]
 
+# Without a command it runs the bot; `docker run … check` looks at the settings.
 ENTRYPOINT ["lockkeeper"]
-CMD ["run"]

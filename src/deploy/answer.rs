@@ -1,4 +1,5 @@
-//! Answers to questions: they change nothing, so they are given from memory, at once.
+//! Answers to questions (`status`, `pending`, `where`, …): they change nothing, so they are given from memory, at once, and say
+//! how old that memory is where it matters. Who may ask is not decided here.
 
 use jiff::{SignedDuration, Timestamp};
 

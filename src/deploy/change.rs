@@ -1,4 +1,5 @@
-//! Changes: merged pull requests, or commits without one, between two commits of a repo.
+//! Changes: merged pull requests, or commits without one, between two commits of a repo, and whose they are. Only what GitHub
+//! says of them; which of them are in production is computed in `ledger`.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! What happens: everything that the core is told, and the questions that it has.
+//! What happens: everything that the core is told, and the questions that it has. The only way for anything from outside to
+//! come into the domain; what it means is decided in `app` and the files that it calls.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
 //! Names and numbers that other systems gave: each a type of its own, so that they cannot be mixed up.
+//! Nothing here knows what they name.
 
 use std::fmt;
 

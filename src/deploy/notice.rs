@@ -1,4 +1,5 @@
-//! The notice: the one message of a run, from its start to its end.
+//! The notice: the one message of a run, from its start to its end, rendered anew from the state each time; when it is posted or
+//! edited is decided in `say`. What is said beside it lives in `thread`, refusals in `refusal`.
 
 use std::collections::BTreeSet;
 

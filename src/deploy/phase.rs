@@ -1,4 +1,5 @@
-//! What a run is doing, or how it ended, each called by its own name.
+//! What a run is doing, or how it ended, each called by its own name. Computed from what is known whenever it is asked for, never
+//! stored. The words for it live in `notice` and `answer`.
 
 use jiff::SignedDuration;
 

@@ -1,4 +1,5 @@
 //! Who may do what, and the settings that decide it. Fails closed: nobody is allowed by default.
+//! Only the data and who is among the approvers; the order of the rules is in `approve` and `request`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

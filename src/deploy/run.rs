@@ -1,4 +1,5 @@
-//! Runs, attempts and jobs in GitHub's own words, as last seen.
+//! Runs, attempts and jobs in GitHub's own words, as last seen. Facts only: what they mean for an environment is
+//! decided in `track`, for the run in `phase`.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! How words are put together, the same everywhere.
+//! How words are put together, the same everywhere: lists, plurals, cuts. No sentence of the product lives here.
 
 use super::message::Line;
 

@@ -1,4 +1,5 @@
-//! What is said beside the notice: in its thread, in the channel, and to one person after a decision.
+//! What is said beside the notice: in its thread, in the channel, and to one person after a decision. Only the words; when it is
+//! time to say them, and that they are said once, is decided in `say`.
 
 use super::app::{App, Hold};
 use super::effect::Verdict;

@@ -54,7 +54,8 @@ function head(message, names) {
   const app = message.author === names.bot || !person;
   return h("div.head", {},
     h("strong.author", {}, person?.name ?? "Slackbot"), app && h("span.app-badge", {}, "APP"),
-    h("time", { datetime: message.time, title: message.time }, clock(new Date(message.time))));
+    h("time", { datetime: message.time, title: message.time }, clock(new Date(message.time))),
+    message.edited && h("span.edited", {}, "(edited)"));
 }
 
 /** A line between two days. */
@@ -64,7 +65,6 @@ export const divider = (at) => h("div.day", { role: "separator" }, h("span", {},
 export function row(message, on) {
   const kind = message.ephemeral ? ".ephemeral" : message.mentions_me ? ".mentions-me" : "";
   const body = message.blocks.length ? blocks(message.blocks, on) : [h("div.block.section", {}, h("div.section-text", {}, ...mrkdwn(message.text, on.names)))];
-  if (message.edited) body.at(-1).append(h("span.edited", {}, "(edited)"));
   return h(`article.message${kind}`, { "data-testid": message.ephemeral ? "ephemeral" : "message", "data-ts": message.ts },
     avatar(message.author, on.names),
     h("div.body", {},

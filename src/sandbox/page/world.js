@@ -185,9 +185,9 @@ function oddEnds(run, job, on) {
 
 function environments({ list, undeployed }) {
   const rows = list.map((one) => h("tr", {},
-    h("td", { title: `${one.name}: ${one.health ?? "health unknown"}` }, h(`span.dot.${(one.health ?? "none").toLowerCase()}`, { "aria-hidden": "true" }), one.name),
+    h("td", { title: [one.name, one.region, one.health ?? "health unknown"].filter(Boolean).join(", ") }, h(`span.dot.${(one.health ?? "none").toLowerCase()}`, { "aria-hidden": "true" }), one.name),
     h("td", {}, h("code", { title: one.version }, short(one.version))),
-    h("td.note", {}, [one.region, one.status === "Ready" || !one.status ? null : one.status].filter(Boolean).join(", "))));
+    h("td.note", {}, one.status && one.status !== "Ready" ? one.status : one.region)));
   const note = undeployed ? `${undeployed} ${undeployed === 1 ? "change is" : "changes are"} not in production yet` : "Nothing waits to be deployed";
   return h("div", {}, h("table.environments", {}, h("tbody", {}, rows)), h("p.note", {}, note));
 }
