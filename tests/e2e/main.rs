@@ -6,6 +6,7 @@
 mod faults;
 mod journey;
 mod killed;
+mod page;
 mod process;
 mod secrets;
 mod settings;
