@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::deploy::app::App;
 use crate::desk::{Desk, Office};
-use crate::github::GitHub;
+use crate::github::{GitHub, GitHubError};
 use crate::inbox::Inbox;
 use crate::outbox;
 use crate::server;
@@ -28,6 +28,10 @@ use crate::slack::{Identity, Slack};
 use crate::store::Store;
 use crate::store::embedded::Embedded;
 use crate::watch::Watcher;
+
+/// How long a stopping bot waits for what it began, after it left Slack. Both together stay below the ten seconds that Docker
+/// gives; what is not done by then is in the store, and looked for before it is done again.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A bot that is set up and not yet listening.
 pub struct Bot {
@@ -90,7 +94,7 @@ impl Bot {
     /// Listens and works until `shutdown`, then ends in order: no new payloads, what was begun is finished or kept, the store last.
     ///
     /// # Errors
-    /// When Slack says something that cannot heal: a token that was revoked.
+    /// When Slack or GitHub says something that cannot heal: a token that is wrong or was revoked.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { shell, home, listener, clerks, closing } = self;
         let result = turn(shell, home, listener, shutdown).await;
@@ -115,9 +119,9 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
         let shell = shell.clone();
         move || shell.readiness()
     };
+    info!(apps = shell.config.apps.len(), listen = %listener.local_addr()?, "Lockkeeper starts");
     watching.spawn(server::serve(listener, watch.clone(), readiness));
     performing.spawn(outbox::run(shell.clone(), perform.clone()));
-    info!(apps = shell.config.apps.len(), listen = %shell.config.listen, "Lockkeeper starts");
 
     let inbox = Inbox::new(shell.clone(), home);
     let taking = inbox.clone();
@@ -125,13 +129,23 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
         let inbox = taking.clone();
         async move { inbox.take(envelope).await }
     };
+    let leave = shutdown.child_token();
+    let knocking = tokio::spawn(knock(shell.github.clone(), leave.clone()));
     let result =
-        socket::run(shell.slack.clone(), SocketSettings::default(), shell.sockets.clone(), handler, shutdown).await;
-    inbox.finish().await;
-    for (tasks, told) in [(watching, watch), (performing, perform)] {
-        told.cancel();
-        tasks.close();
-        tasks.wait().await;
+        socket::run(shell.slack.clone(), SocketSettings::default(), shell.sockets.clone(), handler, leave.clone())
+            .await;
+    leave.cancel();
+    let result = result.and(knocking.await.context("knock at GitHub").flatten());
+    let farewell = async {
+        inbox.finish().await;
+        for (tasks, told) in [(watching, watch), (performing, perform)] {
+            told.cancel();
+            tasks.close();
+            tasks.wait().await;
+        }
+    };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        tracing::warn!("something did not answer in time: what was left undone is done after the next start");
     }
     result
 }
@@ -152,4 +166,17 @@ async fn identity(slack: &Slack) -> anyhow::Result<Identity> {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(10));
     }
+}
+
+/// Asks GitHub once whether it takes the token: a wrong setting ends the start. Nothing waits for it, and GitHub being away is
+/// for the watchers to say.
+async fn knock(github: GitHub, leave: CancellationToken) -> anyhow::Result<()> {
+    let asked = leave.run_until_cancelled(github.whoami()).await;
+    if let Some(Err(error @ GitHubError::Unauthorized)) = asked {
+        leave.cancel();
+        return Err(error).context(
+            "GitHub does not take GITHUB_TOKEN: make a new one, as a user who is a required reviewer, and start again",
+        );
+    }
+    Ok(())
 }

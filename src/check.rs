@@ -135,7 +135,7 @@ async fn check_app(github: &GitHub, login: &Login, (name, app): (&AppName, &AppS
         return;
     };
     for environment in pipeline.production() {
-        check_gate(github, login, (name, environment, &settings), findings).await;
+        check_gate(github, login, (&pipeline, environment, &settings), findings).await;
     }
 }
 
@@ -151,9 +151,10 @@ fn describe(pipeline: &Pipeline) -> String {
 async fn check_gate(
     github: &GitHub,
     login: &Login,
-    (name, environment, settings): (&AppName, &Environment, &[EnvironmentSettings]),
+    (pipeline, environment, settings): (&Pipeline, &Environment, &[EnvironmentSettings]),
     findings: &mut Findings,
 ) {
+    let name = &pipeline.app;
     let found = settings.iter().find(|known| known.name == environment.name);
     let Some(reviewers) = found.and_then(|settings| settings.reviewers.as_ref()) else {
         findings.note(&format!(
@@ -162,14 +163,7 @@ async fn check_gate(
         ));
         return;
     };
-    let mut may = false;
-    for reviewer in reviewers {
-        may |= match reviewer {
-            Reviewer::User(user) => user.is(login),
-            Reviewer::Team(team) => github.team_member(team, login).await.unwrap_or(false),
-        };
-    }
-    if may {
+    if is_among(github, login, reviewers, &pipeline.repo).await {
         findings.well(&format!("{name}: {login} may approve {}", environment.name));
     } else {
         findings.wrong(&format!(
@@ -177,6 +171,21 @@ async fn check_gate(
             environment.name
         ));
     }
+}
+
+/// A reviewing team is one of the organisation that owns the repo, and named by its slug alone.
+async fn is_among(github: &GitHub, login: &Login, reviewers: &[Reviewer], repo: &str) -> bool {
+    let owner = repo.split('/').next().unwrap_or_default();
+    for reviewer in reviewers {
+        let is = match reviewer {
+            Reviewer::User(user) => user.is(login),
+            Reviewer::Team(slug) => github.team_member(&format!("{owner}/{slug}"), login).await.unwrap_or(false),
+        };
+        if is {
+            return true;
+        }
+    }
+    false
 }
 
 struct Findings {

@@ -111,6 +111,11 @@ impl Sandbox {
         Ok(Config { polling: POLLING, data: self.data.clone(), ..config })
     }
 
+    /// The environment variables of a bot in this world, for one that runs in a process of its own.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// Ends the world.
     pub async fn close(self) {
         self.shutdown.cancel();

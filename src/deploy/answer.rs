@@ -50,6 +50,9 @@ impl App {
 
     /// This app in a line: what production runs and what the newest run does.
     pub fn brief(&self) -> Message {
+        if self.pipeline().is_none() {
+            return self.unread();
+        }
         let line = Line::default()
             .bold(self.state.name.as_str())
             .say(" · ")

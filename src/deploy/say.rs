@@ -109,7 +109,9 @@ impl App {
 
     /// A failed production or a split: the channel hears of it.
     fn trouble(&self, tracked: &Tracked) -> Option<Said> {
-        if !tracked.run.is_over() || !tracked.is_known() || matches!(self.phase(tracked), Phase::Ending) {
+        // A run that a list shows as over has had its last jobs looked at only when nothing is due any more.
+        let clear = tracked.is_known() && !tracked.is_due() && self.phase(tracked) != Phase::Ending;
+        if !tracked.run.is_over() || !clear {
             return None;
         }
         let production = |name: &EnvName| self.kind(name) == Some(Kind::Production);

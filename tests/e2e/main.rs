@@ -3,5 +3,11 @@
 //!
 //! No sleeps: a story waits for a level ("all said and one look after the last change") with a deadline.
 
+mod faults;
 mod journey;
+mod killed;
+mod page;
+mod process;
+mod secrets;
+mod settings;
 mod town;

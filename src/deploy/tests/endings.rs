@@ -12,6 +12,17 @@ fn approved() -> Story {
     story
 }
 
+/// The list shows the run as over before its last job has been looked at: that is no alarm.
+#[test]
+fn one_country_after_the_other_is_no_split() {
+    let mut story = approved();
+    story.pass(1).job("Production", Status::Completed, Some(Conclusion::Success));
+    story.job("Production (Canada)", Status::InProgress, None).look();
+    story.pass(1).job("Production (Canada)", Status::Completed, Some(Conclusion::Success));
+    story.finish(Conclusion::Success).look();
+    assert_eq!(story.heard(), "", "everything is well");
+}
+
 #[test]
 fn one_country_failed_is_a_split() {
     let mut story = approved();

@@ -91,10 +91,14 @@ async fn troubled(
             Reply::new(500, Value::Null)
         }
         Some(Trouble::Hang) => Reply::new(504, Value::Null),
+        Some(Trouble::HangAfter) => {
+            answer();
+            Reply::new(504, Value::Null)
+        }
     };
     let call = Call { method: method.to_owned(), body, status: reply.status, answer: reply.body.clone() };
     workspace.with(|state| state.remember(call));
-    if trouble == Some(Trouble::Hang) {
+    if matches!(trouble, Some(Trouble::Hang | Trouble::HangAfter)) {
         tokio::select! {
             () = tokio::time::sleep(HANG) => {}
             () = shutdown.cancelled() => {}

@@ -47,6 +47,13 @@ pub enum Fault {
         /// How many calls.
         times: u32,
     },
+    /// Does what was asked and does not answer.
+    HangAfter {
+        /// Which method.
+        method: String,
+        /// How many calls.
+        times: u32,
+    },
     /// `apps.connections.open` and the WebSocket's address answer 503.
     RefuseConnections {
         /// From now on, or no longer.
@@ -71,6 +78,7 @@ pub(super) enum Trouble {
     BrokenAfter,
     Error(String),
     Hang,
+    HangAfter,
 }
 
 /// How long a hanging call hangs, unless the sandbox ends first.
@@ -95,7 +103,8 @@ impl Faults {
             | Fault::Http500 { .. }
             | Fault::Http500After { .. }
             | Fault::Error { .. }
-            | Fault::Hang { .. } => self.calls.push(fault),
+            | Fault::Hang { .. }
+            | Fault::HangAfter { .. } => self.calls.push(fault),
         }
     }
 
@@ -112,6 +121,7 @@ impl Faults {
             Fault::Http500After { .. } => Some(Trouble::BrokenAfter),
             Fault::Error { error, .. } => Some(Trouble::Error(error.clone())),
             Fault::Hang { .. } => Some(Trouble::Hang),
+            Fault::HangAfter { .. } => Some(Trouble::HangAfter),
             Fault::RefuseConnections { .. } | Fault::DeliverTwice { .. } | Fault::WithholdPongs | Fault::DropTcp => {
                 None
             }
@@ -126,7 +136,8 @@ impl Fault {
             | Fault::Http500 { method, times }
             | Fault::Http500After { method, times }
             | Fault::Error { method, times, .. }
-            | Fault::Hang { method, times } => Some((method, times)),
+            | Fault::Hang { method, times }
+            | Fault::HangAfter { method, times } => Some((method, times)),
             Fault::RefuseConnections { .. } | Fault::DeliverTwice { .. } | Fault::WithholdPongs | Fault::DropTcp => {
                 None
             }

@@ -161,6 +161,7 @@ impl State {
             | Fault::Http500After { .. }
             | Fault::Error { .. }
             | Fault::Hang { .. }
+            | Fault::HangAfter { .. }
             | Fault::RefuseConnections { .. }
             | Fault::DeliverTwice { .. } => return,
         };

@@ -1,0 +1,163 @@
+//! The binary is killed in the worst moments, between a decision and its effect, and started again: nothing is lost, nothing is
+//! done twice. At the end of each story another bot takes over the same folder, so that all that is left to do is done.
+
+use std::time::Duration;
+
+use lockkeeper::deploy::name::AppName;
+use lockkeeper::sandbox::slack::Fault;
+use lockkeeper::sandbox::world::{Act, FaultKind};
+
+use crate::process::{Process, Start};
+use crate::town::{DEPLOYS, SETTINGS, Town, until};
+
+/// Docker kills what has not ended ten seconds after it was told to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A binary in a town, connected to Slack.
+async fn start(town: &Town) -> Process {
+    let process = Start::of(&town.sandbox, SETTINGS).go();
+    until("the process to connect", || async { (town.sandbox.workspace.connected() >= 2).then_some(()) }).await;
+    process
+}
+
+async fn killed(town: &Town, mut process: Process) {
+    process.kill();
+    until("its sockets to be gone", || async { (town.sandbox.workspace.connected() == 0).then_some(()) }).await;
+    town.sandbox.workspace.clear_faults();
+}
+
+/// Waits for a call that hangs.
+async fn hanging(town: &Town, method: &str) {
+    let hangs = || town.sandbox.workspace.calls().iter().any(|call| call.method == method && call.status == 504);
+    until(&format!("{method} to hang"), || async { hangs().then_some(()) }).await;
+}
+
+/// Ends the binary in peace and lets a bot that can be looked into do the rest.
+async fn taken_over(town: &mut Town, mut process: Process) {
+    process.terminate();
+    assert_eq!(process.ends(GRACE).await, 0, "{}", process.said());
+    assert!(!process.said().contains("ERROR"), "{}", process.said());
+    town.start().await;
+}
+
+async fn audit(town: &Town) -> Vec<String> {
+    town.shell().store.audit(&AppName::new("h"), 100).await.expect("an audit log")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_notice_is_being_posted() {
+    // Once Slack had not taken it, once it had: the second must not become two notices.
+    for posted in [false, true] {
+        let mut town = Town::without_bot(SETTINGS).await;
+        let method = || "chat.postMessage".to_owned();
+        town.sandbox.workspace.fault(match posted {
+            false => Fault::Hang { method: method(), times: 1 },
+            true => Fault::HangAfter { method: method(), times: 1 },
+        });
+        town.merge("ana-gh", "Fix RPC");
+        let process = start(&town).await;
+        hanging(&town, "chat.postMessage").await;
+        assert_eq!(town.sandbox.workspace.messages(DEPLOYS).len(), usize::from(posted));
+        killed(&town, process).await;
+
+        let process = start(&town).await;
+        let noticed = || town.sandbox.workspace.messages(DEPLOYS).len() == 1;
+        until("the notice", || async { noticed().then_some(()) }).await;
+        taken_over(&mut town, process).await;
+        assert!(town.says(812).contains("Fix RPC"), "one notice of the run");
+        assert_eq!(town.sandbox.workspace.messages(DEPLOYS).len(), 1);
+        town.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_an_approval_is_on_its_way() {
+    let mut town = Town::open().await;
+    let run = town.merge("ana-gh", "Fix RPC");
+    town.on_staging(run);
+    town.settled().await;
+    town.stop().await;
+
+    let only = Some("POST /repos/hypothesis/h/actions/runs/".to_owned());
+    town.sandbox.world.act(Act::Fault { kind: FaultKind::HangAfter, times: 1, only }).expect("a fault");
+    let process = start(&town).await;
+    town.sandbox.workspace.command("UANA", DEPLOYS, "tested h").await.expect("an ack");
+    until("the tick", || async { town.says(812).contains("✅ #4498").then_some(()) }).await;
+    town.sandbox.workspace.command("UBEN", DEPLOYS, "approve h").await.expect("an ack");
+    until("a question or an approval", || async {
+        let asked = town.sandbox.workspace.ephemerals("UBEN").pop()?;
+        let button = asked.buttons().into_iter().find(|button| button.text == "Approve all of them")?;
+        town.sandbox.workspace.click("UBEN", &asked.at(), &button.action_id).await.ok()
+    })
+    .await;
+    until("the approval at GitHub", || async { (town.reviews().len() == 1).then_some(()) }).await;
+    killed(&town, process).await;
+
+    let process = start(&town).await;
+    until("the answer", || async { town.told("UBEN").contains("Approved").then_some(()) }).await;
+    taken_over(&mut town, process).await;
+    assert_eq!(town.reviews().len(), 1, "GitHub was asked once");
+    let audit = audit(&town).await;
+    assert_eq!(audit.iter().filter(|line| line.contains("granted")).count(), 1, "{audit:#?}");
+    assert!(!audit.iter().any(|line| line.contains("failed")), "{audit:#?}");
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_person_is_being_answered() {
+    let mut town = Town::without_bot(SETTINGS).await;
+    let process = start(&town).await;
+    process.says("connected to slack").await;
+    until_ready(&process).await;
+    town.sandbox.workspace.fault(Fault::Hang { method: "response_url".into(), times: 1 });
+    town.sandbox.workspace.command("UCHI", DEPLOYS, "hold h migrating").await.expect("an ack");
+    hanging(&town, "response_url").await;
+    killed(&town, process).await;
+
+    let process = start(&town).await;
+    until("the answer", || async { town.sandbox.workspace.ephemerals("UCHI").pop() }).await;
+    taken_over(&mut town, process).await;
+    assert_eq!(town.sandbox.workspace.ephemerals("UCHI").len(), 1, "told once");
+    let locks = town.sandbox.workspace.messages(DEPLOYS);
+    assert_eq!(locks.iter().filter(|message| message.reads().contains("is on hold")).count(), 1, "{locks:#?}");
+    assert_eq!(audit(&town).await.len(), 1);
+    town.close().await;
+}
+
+/// A request is acknowledged, and its process told to end in the same moment: it is done all the same, now or after the start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_to_end_amid_requests() {
+    let mut town = Town::without_bot(SETTINGS).await;
+    let process = start(&town).await;
+    until_ready(&process).await;
+    // An answer that never goes through must not keep the process from ending.
+    town.sandbox.workspace.fault(Fault::Hang { method: "response_url".into(), times: 1 });
+    town.sandbox.workspace.command("UANA", DEPLOYS, "whoami").await.expect("an ack");
+    hanging(&town, "response_url").await;
+    town.sandbox.workspace.command("UCHI", DEPLOYS, "hold h migrating").await.expect("an ack");
+    taken_over(&mut town, process).await;
+    let locks = town.sandbox.workspace.messages(DEPLOYS);
+    assert_eq!(locks.iter().filter(|message| message.reads().contains("is on hold")).count(), 1, "{locks:#?}");
+    assert_eq!(audit(&town).await.len(), 1);
+    assert!(town.told("UCHI").contains("hold"), "{}", town.told("UCHI"));
+    town.close().await;
+}
+
+/// While Slack is away the start waits, and can be told to stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_to_end_before_slack_answers() {
+    let town = Town::without_bot(SETTINGS).await;
+    town.sandbox.workspace.fault(Fault::Http500 { method: "*".into(), times: 1_000 });
+    let mut process = Start::of(&town.sandbox, SETTINGS).go();
+    process.says("Slack does not answer yet").await;
+    process.terminate();
+    assert_eq!(process.ends(Duration::from_secs(2)).await, 0, "{}", process.said());
+    town.sandbox.workspace.clear_faults();
+    town.close().await;
+}
+
+/// The first look is over, so that a hold is not refused for lack of knowledge.
+async fn until_ready(process: &Process) {
+    process.says("Lockkeeper starts").await;
+    until("the process to be ready", || async { (process.get("/ready").await.0 == 200).then_some(()) }).await;
+}
