@@ -46,7 +46,7 @@ function toast(text, good = false) {
   $("toast").textContent = text;
   $("toast").classList.toggle("good", good);
   $("toast").hidden = false;
-  toasting = setTimeout(() => ($("toast").hidden = true), 5000);
+  toasting = setTimeout(() => ($("toast").hidden = true), good ? 2500 : 5000);
 }
 
 async function poll() {
@@ -220,13 +220,11 @@ function draw() {
 // --- the composer -----------------------------------------------------------------------------------------------
 
 const COMMANDS = [
-  ["help", "what there is"], ["status h", "environments, versions, the current run"], ["pending h", "what is merged and not in production"],
+  ["status h", "environments, versions, the current run"], ["pending h", "what is merged and not in production"],
   ["approve h", "deploy to production"], ["reject h because…", "turn a deployment down"], ["tested h", "tick your own changes"],
-  ["ping h", "ask the authors of undeployed changes"], ["redeploy h", "replace the servers, keep the version"],
-  ["retry h", "run the failed jobs again"], ["start h", "start Deploy for main"], ["cancel h", "cancel the run in progress"],
-  ["revert h 101", "open the reverting pull request"], ["where 101", "a change's journey"], ["health h", "Elastic Beanstalk"],
-  ["env h", "compare settings between regions"], ["hold h because…", "refuse approvals for now"], ["release h", "end the hold"],
-  ["history h", "who did what, when"], ["whoami", "your GitHub login"],
+  ["ping h", "ask the authors of undeployed changes"], ["where 4498", "follow a change to production"],
+  ["hold h because…", "refuse approvals for now"], ["release h", "end the hold"], ["history h", "who decided what, when"],
+  ["whoami", "who you are, and what you may do"], ["help", "what there is"],
 ];
 const sent = [];
 let recalled = 0;
@@ -237,7 +235,7 @@ function offered() {
   if (!text.startsWith("/") || !slack) return [];
   const all = [["", "what concerns you now"], ...COMMANDS].map(([usage, words]) => [`${slack.command} ${usage}`.trim(), words]);
   const fits = all.filter(([usage]) => usage.toLowerCase().startsWith(text.toLowerCase().trimEnd()) && usage !== text.trimEnd());
-  return fits.slice(0, 8);
+  return fits;
 }
 
 function drawOffers() {
