@@ -283,8 +283,10 @@ impl App {
         match outcome {
             Outcome::Done | Outcome::Posted { .. } => (None, self.verdict_given(verdict)),
             Outcome::NotPending { gates, run, reviews } => {
-                let why = format!("failed: not pending any more at attempt {}", run.attempt);
-                let message = self.verdict_too_late(verdict, &run, &reviews);
+                let waits = gates.iter().any(|gate| verdict.gates.iter().any(|(id, _)| *id == gate.environment_id));
+                let what = if waits { "not taken, still pending" } else { "not pending any more" };
+                let why = format!("failed: {what} at attempt {}", run.attempt);
+                let message = self.verdict_too_late(verdict, &run, &reviews, waits);
                 if let Some(tracked) = self.state.runs.get_mut(&verdict.run) {
                     tracked.observe(*run);
                     tracked.gates = gates;

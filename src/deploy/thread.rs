@@ -209,7 +209,7 @@ impl App {
     }
 
     /// GitHub did not take it, and this is what is true there now.
-    pub(super) fn verdict_too_late(&self, verdict: &Verdict, run: &Run, reviews: &[Review]) -> Message {
+    pub(super) fn verdict_too_late(&self, verdict: &Verdict, run: &Run, reviews: &[Review], waits: bool) -> Message {
         let gates = |review: &&Review| verdict.gates.iter().any(|(_, name)| review.environments.contains(name));
         let page = Line::default().link(format!("Run {}", run.number), run.url.clone());
         let line = match reviews.iter().rev().find(gates) {
@@ -218,6 +218,7 @@ impl App {
                 page.say(format!(" was {did} on GitHub by {} before this. Nothing was added.", review.by))
             }
             Some(_) | None if run.is_over() => page.say(" is over already. Nothing was approved; its notice says how it ended."),
+            Some(_) | None if waits => page.say(" still waits: GitHub did not take this, or a newer run is about to take its place. Nothing was approved; try again at the newest notice."),
             Some(_) | None => page.say(" does not wait there any more, or a newer run took its place. Nothing was approved; look at the newest notice."),
         };
         Message::line(line)

@@ -44,7 +44,7 @@ impl GitHub {
     /// the newest of its concurrency group.
     ///
     /// `Done`: GitHub took it, now or at an earlier try. `NotPending`: nothing was taken, with what is true instead.
-    /// `Failed`: GitHub did not take it, and it still waits. An error means that nobody knows: call it again later, that is safe. It takes at
+    /// `Failed`: GitHub refused for good. An error means that nobody knows: call it again later, that is safe. It takes at
     /// most 45 seconds.
     pub async fn review(&self, pipeline: &Pipeline, verdict: &Verdict, approve: bool) -> Result<Outcome> {
         let limit = self.shared.patience.review;
@@ -107,8 +107,8 @@ impl GitHub {
         if truth.shows(verdict, approve) {
             return Ok(Outcome::Done);
         }
-        // Still waiting: not overtaken by anybody, but not allowed, or not heard by GitHub.
-        if truth.awaits(verdict) {
+        // Still waiting after a plain refusal: not overtaken by anybody, simply not allowed.
+        if refused && truth.awaits(verdict) {
             return Ok(Outcome::Failed(error.to_string()));
         }
         Ok(truth.not_pending())

@@ -295,7 +295,7 @@ async fn github_does_not_approve_and_says_nothing() {
     break_github(&town, FaultKind::Error500, 1, Some(REVIEW));
     approve(&town).await;
     assert_eq!(town.reviews().len(), 1, "a write is never sent again by itself");
-    assert_snapshot!(town.told("UBEN"), @"GitHub did not say whether it took this. Nothing is repeated blindly: look at run 813 and approve again if it still waits.");
+    assert_snapshot!(town.told("UBEN"), @"Run 813 still waits: GitHub did not take this, or a newer run is about to take its place. Nothing was approved; try again at the newest notice.");
     assert!(town.says(813).contains("waiting for approval"), "{}", town.says(813));
     // The next try of a person goes through.
     approve(&town).await;

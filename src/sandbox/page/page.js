@@ -46,7 +46,7 @@ function toast(text, good = false) {
   $("toast").textContent = text;
   $("toast").classList.toggle("good", good);
   $("toast").hidden = false;
-  toasting = setTimeout(() => ($("toast").hidden = true), 5000);
+  toasting = setTimeout(() => ($("toast").hidden = true), good ? 2500 : 5000);
 }
 
 async function poll() {
@@ -190,23 +190,13 @@ function go(id) {
   $("composer").focus();
 }
 
-/** What an empty channel is for. */
-function nothingYet(one) {
-  if (one.dm) return `Ask ${slack.bot.name} something: type ${slack.command} help.`;
-  if (one.name !== "deploys") return "No messages yet.";
-  return `${slack.bot.name} writes here: one message for each run, kept up to date from the merge to production. Merge a pull request on the right to see the first.`;
-}
-
 function drawMain() {
   const one = channel();
   here = one.id;
   $("title").textContent = one.dm ? slack.bot.name : `# ${one.name}`;
   $("topic").textContent = one.dm ? "Direct message with the bot" : one.bot_is_member ? "Lockkeeper is here" : "Lockkeeper is not a member, but commands work";
   $("composer").placeholder = `Type ${slack.command} help, or a message`;
-  const all = rows(one);
-  drawLog($("log"), all, false);
-  $("empty").hidden = all.length > 0;
-  if (!all.length) $("empty").textContent = nothingYet(one);
+  drawLog($("log"), rows(one), false);
   const newest = one.messages.flatMap((message) => [message, ...message.replies]).map((message) => message.ts).sort().at(-1);
   mark(`${me} ${here}`, newest ?? "");
 }
@@ -230,11 +220,11 @@ function draw() {
 // --- the composer -----------------------------------------------------------------------------------------------
 
 const COMMANDS = [
-  ["help", "what there is"], ["status h", "environments, versions, the current run"], ["pending h", "what is merged and not in production"],
+  ["status h", "environments, versions, the current run"], ["pending h", "what is merged and not in production"],
   ["approve h", "deploy to production"], ["reject h because…", "turn a deployment down"], ["tested h", "tick your own changes"],
-  ["ping h", "ask the authors of undeployed changes"], ["where 4498", "a change's journey"],
-  ["hold h because…", "refuse approvals for now"], ["release h", "end the hold"],
-  ["history h", "who decided what, when"], ["whoami", "who you are to the bot, and what you may do"],
+  ["ping h", "ask the authors of undeployed changes"], ["where 4498", "follow a change to production"],
+  ["hold h because…", "refuse approvals for now"], ["release h", "end the hold"], ["history h", "who decided what, when"],
+  ["whoami", "who you are, and what you may do"], ["help", "what there is"],
 ];
 const sent = [];
 let recalled = 0;
@@ -245,7 +235,7 @@ function offered() {
   if (!text.startsWith("/") || !slack) return [];
   const all = [["", "what concerns you now"], ...COMMANDS].map(([usage, words]) => [`${slack.command} ${usage}`.trim(), words]);
   const fits = all.filter(([usage]) => usage.toLowerCase().startsWith(text.toLowerCase().trimEnd()) && usage !== text.trimEnd());
-  return fits.slice(0, 13);
+  return fits;
 }
 
 function drawOffers() {
