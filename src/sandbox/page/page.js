@@ -190,13 +190,23 @@ function go(id) {
   $("composer").focus();
 }
 
+/** What an empty channel is for. */
+function nothingYet(one) {
+  if (one.dm) return `Ask ${slack.bot.name} something: type ${slack.command} help.`;
+  if (one.name !== "deploys") return "No messages yet.";
+  return `${slack.bot.name} writes here: one message for each run, kept up to date from the merge to production. Merge a pull request on the right to see the first.`;
+}
+
 function drawMain() {
   const one = channel();
   here = one.id;
   $("title").textContent = one.dm ? slack.bot.name : `# ${one.name}`;
   $("topic").textContent = one.dm ? "Direct message with the bot" : one.bot_is_member ? "Lockkeeper is here" : "Lockkeeper is not a member, but commands work";
   $("composer").placeholder = `Type ${slack.command} help, or a message`;
-  drawLog($("log"), rows(one), false);
+  const all = rows(one);
+  drawLog($("log"), all, false);
+  $("empty").hidden = all.length > 0;
+  if (!all.length) $("empty").textContent = nothingYet(one);
   const newest = one.messages.flatMap((message) => [message, ...message.replies]).map((message) => message.ts).sort().at(-1);
   mark(`${me} ${here}`, newest ?? "");
 }
