@@ -3,5 +3,7 @@
 //!
 //! No sleeps: a story waits for a level ("all said and one look after the last change") with a deadline.
 
+mod approving;
+mod hands;
 mod journey;
 mod town;
