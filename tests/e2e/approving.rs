@@ -12,8 +12,7 @@ async fn two_click_at_the_same_moment() {
     let notice = town.notice(812).at();
     let button = town.button("UANA", &notice, "Approve production…");
     let workspace = &town.sandbox.workspace;
-    let (ana, ben) =
-        tokio::join!(workspace.click("UANA", &notice, &button), workspace.click("UBEN", &notice, &button));
+    let (ana, ben) = tokio::join!(workspace.click("UANA", &notice, &button), workspace.click("UBEN", &notice, &button));
     (ana.expect("acknowledged"), ben.expect("acknowledged"));
     town.settled().await;
     assert_eq!(town.reviews().len(), 1, "one approval reached GitHub");

@@ -4,6 +4,8 @@
 //! No sleeps: a story waits for a level ("all said and one look after the last change") with a deadline.
 
 mod approving;
+mod endings;
 mod hands;
 mod journey;
+mod rights;
 mod town;
