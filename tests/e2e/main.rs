@@ -4,6 +4,7 @@
 //! No sleeps: a story waits for a level ("all said and one look after the last change") with a deadline.
 
 mod approving;
+mod changes;
 mod endings;
 mod hands;
 mod journey;
