@@ -95,7 +95,13 @@ impl Inbox {
         };
         match questions::find_app(&self.shell, &app) {
             Ok(app) => self.act(app, action, asked).await,
-            Err(unknown) => answer(&unknown),
+            // Guests and strangers do not learn which apps there are.
+            Err(unknown) => {
+                let shell = self.shell.clone();
+                self.later(asked.reply, async move {
+                    questions::may_ask(&shell, &asked.user).await.map_or_else(|refusal| refusal.message(), |()| unknown)
+                })
+            }
         }
     }
 

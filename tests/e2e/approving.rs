@@ -36,7 +36,7 @@ async fn the_same_person_clicks_twice() {
     let button = town.button_now(&notice, "Approve production…");
     town.click("UBEN", &notice.at(), "Approve production…").await;
     town.click_old("UBEN", &notice.at(), &button).await;
-    assert_snapshot!(town.told("UBEN"), @"<@UBEN> was faster and approved it at (time). Nothing is left to do.");
+    assert_snapshot!(town.told("UBEN"), @"You approved it yourself already, at (time). Nothing is left to do.");
     assert_eq!(town.reviews().len(), 1);
     town.close().await;
 }
@@ -101,14 +101,12 @@ async fn what_production_is_ahead_of_is_not_approved() {
     h · run 812 · Fix RPC · attempt 2
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
     Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
-    Approve production…
+    ⚠️ Production already runs something newer: approving this would roll back, so it is refused. Use the newest run, or roll forward with a new change.
     Hold…
     ");
     assert_snapshot!(town.thread(812).join("\n"), @"
     <@UANA> run 812 is on Staging and Staging (WebSocket).
     Please test what you changed, then tick “I tested mine” in the notice above. Then any approver can approve production there.
-    Run 812 is on Staging and Staging (WebSocket).
-    It changes nothing in production that could be tested. Then any approver can approve production there.
     ");
     assert_eq!(town.rang_since(before), [""; 0]);
     town.command("UANA", "approve h").await;
@@ -126,19 +124,18 @@ async fn what_production_is_ahead_of_is_not_approved() {
 async fn one_environment_by_name() {
     let town = Town::open().await;
     let run = town.waiting("ana-gh", "Fix RPC").await;
-    for (typed, told) in [
-        ("approve h mars", "mars"),
-        ("approve h prodction", "typo"),
-        ("approve h staging", "test environment"),
-        ("approve j", "unknown app"),
-        ("approve", "no app"),
-    ] {
+    let mut told = Vec::new();
+    for typed in ["approve h mars", "approve h prodction", "approve h staging", "approve j", "approve"] {
         town.command("UANA", typed).await;
-        insta::with_settings!({ description => typed, omit_expression => true }, {
-            insta::allow_duplicates! { let _ = told; }
-        });
-        println!("{typed}: {}", town.told("UANA"));
+        told.push(format!("{typed}: {}", town.told("UANA")));
     }
+    assert_snapshot!(told.join("\n"), @"
+    approve h mars: There is no environment mars. There is Production, Production (WebSocket) and Production (Canada).
+    approve h prodction: There is no environment prodction. Did you mean Production?
+    approve h staging: Nobody has to approve Staging: only production waits for an approval.
+    approve j: There is no app “j” here. There are: h.
+    approve: Which app? Type /deploy approve <app> [environment…].
+    ");
     town.command("UANA", "approve h canada").await;
     assert_snapshot!(town.told("UANA"), @"
     h 14c7efe goes to Production (Canada). It ships 1 change of 1 person. Not ticked as tested: #4498.
@@ -152,7 +149,7 @@ async fn one_environment_by_name() {
     assert_eq!(town.reviews()[0]["environment_ids"].as_array().map(Vec::len), Some(1));
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
-    🚀 Going to production · approved by <@UANA> (time)
+    🚀 Going to Production (Canada); Production and Production (WebSocket) still wait for approval · approved by <@UANA> (time)
     Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) 🚀 deploying
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
@@ -179,7 +176,7 @@ async fn one_environment_by_name() {
     town.settled().await;
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
-    ✅ 14c7efe is live on Production, Production (WebSocket) and Production (Canada) since (time) · approved by <@UBEN> (time)
+    ✅ 14c7efe is live on Production, Production (WebSocket) and Production (Canada) since (time) · approved by <@UANA> (time) and <@UBEN> (time)
     Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ✅ done (time)
     Shipped 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
@@ -187,11 +184,11 @@ async fn one_environment_by_name() {
     assert_snapshot!(town.history().await, @"
     h · decisions, newest first
     (time) · <@UBEN> · approve run 812 on Production, Production (WebSocket) · granted
-    (time) · <@UBEN> · approve · refused: somebody was faster
+    (time) · <@UBEN> · approve run 812 · refused: somebody was faster · “Production (Canada)”
     (time) · <@UANA> · approve run 812 on Production (Canada) · granted
-    (time) · <@UANA> · approve · refused: misread
-    (time) · <@UANA> · approve · refused: misread
-    (time) · <@UANA> · approve · refused: misread
+    (time) · <@UANA> · approve run 812 · refused: misread · “staging”
+    (time) · <@UANA> · approve run 812 · refused: misread · “prodction”
+    (time) · <@UANA> · approve run 812 · refused: misread · “mars”
     ");
     town.close().await;
 }
@@ -218,7 +215,7 @@ async fn a_rejection_says_why() {
     assert_snapshot!(town.told("UANA"), @"Run 812 is not waiting for an approval: it was rejected.");
     assert_snapshot!(town.history().await, @"
     h · decisions, newest first
-    (time) · <@UANA> · approve · refused: not waiting
+    (time) · <@UANA> · approve run 812 · refused: not waiting
     (time) · <@UBEN> · reject run 812 on Production, Production (WebSocket), Production (Canada) · granted · “search is <broken> on Staging”
     ");
     town.close().await;
@@ -254,7 +251,7 @@ async fn a_hold_stops_approvals_until_it_is_released() {
     Release
     ");
     town.command("UANA", "approve h").await;
-    assert_snapshot!(town.told("UANA"), @"h is on hold by <@UCHI>: “migrating the <database>”. Ask them, or type `release h` after the command once it is safe.");
+    assert_snapshot!(town.told("UANA"), @"h is on hold by <@UCHI>: “migrating the <database>”. Ask them, or type /deploy release h once it is safe.");
     town.click_old("UANA", &notice.at(), &button).await;
     assert!(town.reviews().is_empty());
     town.command("UBEN", "hold h me too").await;
@@ -273,7 +270,7 @@ async fn a_hold_stops_approvals_until_it_is_released() {
     (time) · <@UANA> · release · done
     (time) · <@UBEN> · hold · refused: on hold already · “me too”
     (time) · <@UANA> · approve run 812 on Production, Production (WebSocket), Production (Canada) · refused: on hold
-    (time) · <@UANA> · approve · refused: on hold
+    (time) · <@UANA> · approve run 812 · refused: on hold
     (time) · <@UCHI> · hold · done · “migrating the <database>”
     ");
     town.close().await;
@@ -321,7 +318,7 @@ async fn an_approval_on_githubs_page_shows_in_slack() {
     let button = town.button_now(&notice, "Approve production…");
     town.approve_at_github(run, "dora-gh", &["Production", "Production (WebSocket)", "Production (Canada)"]);
     town.click_old("UBEN", &notice.at(), &button).await;
-    assert_snapshot!(town.told("UBEN"), @"Run 812 is not waiting for an approval: it is still on its way to the test environments.");
+    assert_snapshot!(town.told("UBEN"), @"Run 812 does not wait any more: it was answered on GitHub’s page a moment ago. Its notice shows how it gets on.");
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     🚀 Going to production · approved on GitHub by <@UDORA>
@@ -381,11 +378,11 @@ async fn vias_halves_are_independent() {
     ");
     let replies = town.message("via · run 404").replies;
     assert_snapshot!(replies.iter().map(|m| m.reads()).collect::<Vec<_>>().join("\n"), @"
-    <@UANA> run 404 is on Staging.
+    <@UANA> run 404 is on Staging. It did not get to Staging (Edu).
     Please test what you changed, then tick “I tested mine” in the notice above. Then any approver can approve production there.
     ");
     town.command("UANA", "approve via edu").await;
-    assert_snapshot!(town.told("UANA"), @"Run 404 is not waiting for an approval: not at those environments.");
+    assert_snapshot!(town.told("UANA"), @"Run 404 waits for an approval, but not there. Its notice shows where.");
     town.command("UANA", "approve via").await;
     assert_snapshot!(town.told("UANA"), @"
     via cc8bda5 goes to Production. It ships 1 change of 1 person. Not ticked as tested: #1315.

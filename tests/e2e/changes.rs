@@ -51,8 +51,8 @@ async fn every_way_of_merging_is_one_change_with_its_person() {
     assert_snapshot!(town.told("UBEN"), @"
     #4499 Three and a merge
     Merged a moment ago by chi-gh
-    Run 813: replaced by a newer run
-    Run 814: replaced by a newer run
+    Run 813: replaced by run 815
+    Run 814: replaced by run 815
     Run 815: waiting for approval
     ✅ on Staging since (time)
     ✅ on Staging (WebSocket) since (time)
@@ -67,9 +67,9 @@ async fn every_way_of_merging_is_one_change_with_its_person() {
     assert_snapshot!(town.told("UBEN"), @"
     #4498 Five in a row
     Merged a moment ago by ana-gh
-    Run 812: replaced by a newer run
-    Run 813: replaced by a newer run
-    Run 814: replaced by a newer run
+    Run 812: replaced by run 815
+    Run 813: replaced by run 815
+    Run 814: replaced by run 815
     Run 815: done
     ✅ on Staging since (time)
     ✅ on Staging (WebSocket) since (time)
@@ -177,7 +177,7 @@ async fn a_title_from_hell_is_only_a_title() {
     ");
     assert_eq!(town.mentions(), ["UANA", "UANA"], "the ping by herself");
     let texts = town.sandbox.workspace.messages("CDEPLOYS").into_iter().map(|m| m.text);
-    assert_snapshot!(texts.collect::<Vec<_>>().join("\n"), @"h · run 812 · &lt;!channel&gt; &lt;!here&gt; &lt;@UBEN&gt; &lt;https://evil.example|x&gt; *bold* _it_ ~no~ `code` ```pre``` @channel &amp;lt;!everyone&amp;gt; [a](ht…: ⏳ On Staging and Staging (WebSocket) since 07:29 UTC, waiting for approval");
+    assert_snapshot!(texts.collect::<Vec<_>>().join("\n"), @"h · run 812 · &lt;!channel&gt; &lt;!here&gt; &lt;@UBEN&gt; &lt;https://evil.example|x&gt; *bold* _it_ ~no~ `code` ```pre``` @channel &amp;lt;!everyone&amp;gt; [a](ht…: ⏳ On Staging and Staging (WebSocket) since 07:47 UTC, waiting for approval");
     town.close().await;
 }
 
@@ -223,6 +223,7 @@ async fn a_run_from_another_branch_is_said_loudly() {
     h · run 812 · Deploy · ⚠️ from branch try-it
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
     Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ⚠️ Production runs commits that are not in this: approving it takes them away.
     Ships 1 change:
     ⬜ 086886b Try something on try-it · <@UANA>, pushed without a pull request, merged (time)
     Approve production…
@@ -236,7 +237,7 @@ async fn a_run_from_another_branch_is_said_loudly() {
     ");
     town.command("UBEN", "approve h").await;
     assert_snapshot!(town.told("UBEN"), @"
-    h 086886b goes to Production, Production (WebSocket) and Production (Canada). It ships 1 change of 1 person. Not ticked as tested: 086886b. It is from branch try-it, not main.
+    h 086886b goes to Production, Production (WebSocket) and Production (Canada). It ships 1 change of 1 person. It is from branch try-it, not main. It takes away commits that Production runs. Not ticked as tested: 086886b.
     ⬜ 086886b Try something on try-it · <@UANA>, pushed without a pull request, merged (time)
     Approve all of them
     Not now
@@ -326,7 +327,7 @@ async fn authors_are_pinged_once() {
     let asked = town.answer("UCHI").at();
     town.click("UCHI", &asked, "Ping their authors").await;
     assert_snapshot!(town.thread(812).join("\n"), @"
-    <@UANA> this change of yours is not in production yet; <@UCHI> asks what they wait for.
+    <@UANA> this change of yours is not in production yet; chi-gh asks what it waits for.
     #4498 Fix RPC
     ");
     assert_eq!(town.rang_since(before), ["UANA", "UCHI"]);

@@ -33,20 +33,20 @@ async fn those_without_the_right_are_refused() {
     assert_eq!(town.says(812), before);
     assert_snapshot!(town.history().await, @"
     h · decisions, newest first
-    (time) · <@UMALLORY> · reject · refused: not an approver · “because I can”
-    (time) · <@UMALLORY> · approve · refused: not an approver
+    (time) · <@UMALLORY> · reject run 812 · refused: not an approver · “because I can”
+    (time) · <@UMALLORY> · approve run 812 · refused: not an approver
     (time) · <@UMALLORY> · approve run 812 on Production, Production (WebSocket), Production (Canada) · refused: not an approver
-    (time) · <@UROBOT> · reject · refused: bot · “because I can”
-    (time) · <@UROBOT> · approve · refused: bot
+    (time) · <@UROBOT> · reject run 812 · refused: bot · “because I can”
+    (time) · <@UROBOT> · approve run 812 · refused: bot
     (time) · <@UROBOT> · approve run 812 on Production, Production (WebSocket), Production (Canada) · refused: bot
-    (time) · <@UGONE> · reject · refused: deactivated account · “because I can”
-    (time) · <@UGONE> · approve · refused: deactivated account
+    (time) · <@UGONE> · reject run 812 · refused: deactivated account · “because I can”
+    (time) · <@UGONE> · approve run 812 · refused: deactivated account
     (time) · <@UGONE> · approve run 812 on Production, Production (WebSocket), Production (Canada) · refused: deactivated account
-    (time) · <@USTRANGER> · reject · refused: other workspace · “because I can”
-    (time) · <@USTRANGER> · approve · refused: other workspace
+    (time) · <@USTRANGER> · reject run 812 · refused: other workspace · “because I can”
+    (time) · <@USTRANGER> · approve run 812 · refused: other workspace
     (time) · <@USTRANGER> · approve run 812 on Production, Production (WebSocket), Production (Canada) · refused: other workspace
-    (time) · <@UGUEST> · reject · refused: guest · “because I can”
-    (time) · <@UGUEST> · approve · refused: guest
+    (time) · <@UGUEST> · reject run 812 · refused: guest · “because I can”
+    (time) · <@UGUEST> · approve run 812 · refused: guest
     (time) · <@UGUEST> · approve run 812 on Production, Production (WebSocket), Production (Canada) · refused: guest
     ");
     town.close().await;
@@ -85,16 +85,8 @@ async fn guests_and_strangers_do_nothing_and_read_nothing() {
     }
     assert_snapshot!(told.join("\n"), @"
     Guests of this workspace cannot use Lockkeeper. Ask a member of the team.
-    There is no app “nope” here. There are: h.
-    Guests of this workspace cannot use Lockkeeper. Ask a member of the team.
-    People of other workspaces cannot use Lockkeeper. Ask somebody of the team that owns it.
-    There is no app “nope” here. There are: h.
     People of other workspaces cannot use Lockkeeper. Ask somebody of the team that owns it.
     This account is deactivated, so it cannot do this.
-    There is no app “nope” here. There are: h.
-    This account is deactivated, so it cannot do this.
-    Bots cannot do this; a person has to.
-    There is no app “nope” here. There are: h.
     Bots cannot do this; a person has to.
     ");
     assert_snapshot!(town.broadcasts().join("\n"), @"");
