@@ -15,6 +15,7 @@ use crate::deploy::app::App;
 use crate::deploy::effect::Effect;
 use crate::deploy::event::{Event, REPLY_LIFE, Request};
 use crate::deploy::name::AppName;
+use crate::deploy::run::Run;
 use crate::store::{Commit, Committed, EffectId, NewEffect, Store, Version};
 
 /// Letters that may wait at a desk before senders have to.
@@ -154,13 +155,13 @@ impl Clerk {
                 Ok(Decision { app, effects })
             }
             Err(refusal) => {
-                let Some(request) = asked(event) else {
+                let Some((request, run)) = asked(event) else {
                     bail!("{} refused something that nobody asked for: {refusal}", self.name)
                 };
                 info!(app.name = %self.name, person = %request.by, "refused to {}: {}", request.action, refusal.reason());
                 metrics::counter!("lockkeeper_decisions_total", "app" => self.name.to_string(), "outcome" => "refused")
                     .increment(1);
-                let record = Effect::Record(known.record_refusal(request, &refusal, now));
+                let record = Effect::Record(known.record_refusal(request, run, &refusal, now));
                 let answer = Effect::Answer(request.reply.clone(), request.by.clone(), refusal.message());
                 Ok(Decision { app: known.clone(), effects: vec![record, answer] })
             }
@@ -210,9 +211,14 @@ struct Decision {
     effects: Vec<Effect>,
 }
 
-fn asked(event: &Event) -> Option<&Request> {
+/// The request that an event is about, and the run that was looked at for it.
+fn asked(event: &Event) -> Option<(&Request, Option<&Run>)> {
     match event {
-        Event::Asked(request) | Event::Examined(request, _) => Some(request),
+        Event::Asked(request) => Some((request, None)),
+        Event::Examined(request, facts) => {
+            let run = facts.as_ref().ok().and_then(|facts| facts.run.as_ref());
+            Some((request, run.map(|facts| &facts.run)))
+        }
         Event::Discovered(_) | Event::Seen(_) | Event::Learned(_) | Event::Performed(..) | Event::Tick => None,
     }
 }

@@ -99,7 +99,14 @@ impl Inbox {
             Ok(Command::Ask(question)) => self.question(question, asked).await,
             Ok(Command::Act { app, action }) => match questions::find_app(&self.shell, &app) {
                 Ok(app) => self.act(app, action, asked).await,
-                Err(unknown) => answer(&unknown),
+                // Guests and strangers do not learn which apps there are.
+                Err(unknown) => {
+                    let shell = self.shell.clone();
+                    self.later(asked.reply, async move {
+                        let may = questions::may_ask(&shell, &asked.user).await;
+                        may.map_or_else(|refusal| refusal.message(), |()| unknown)
+                    })
+                }
             },
         }
     }

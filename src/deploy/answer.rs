@@ -28,7 +28,7 @@ impl App {
             .link(pipeline.repo.clone(), format!("https://github.com/{}", pipeline.repo));
         let mut message =
             Message { summary: Line::plain(format!("{}: status", self.state.name)), parts: Vec::new() }.text(title);
-        message = message.list(pipeline.environments.iter().map(|e| self.environment_status(e)).collect());
+        message = message.list(pipeline.environments.iter().map(|e| self.environment_status(e)).collect::<Vec<_>>());
         if self.is_split() {
             message = message.text(self.live_line());
         }
@@ -78,13 +78,14 @@ impl App {
             Kind::Production => " runs ",
         });
         let line = line.code(self.version(&environment.name));
-        let line = match live {
-            Some(live) => line.say(format!(" from run {} since ", live.number)).time(live.since),
-            None => line.say("; no successful Deploy is in reach"),
-        };
-        match self.state.unsure.get(&environment.name) {
-            Some(unsure) => line.say(format!(" · ❓ run {} touched it and nobody saw the end", unsure.number)),
-            None => line,
+        match (self.state.unsure.get(&environment.name), live) {
+            (Some(unsure), _) => {
+                let run = self.state.runs.get(&unsure.run).map(|t| t.run.label());
+                let run = run.unwrap_or_else(|| format!("run {}", unsure.number));
+                line.say(format!(" · ❓ {run} touched it and nobody saw the end"))
+            }
+            (None, Some(live)) => line.say(format!(" from run {} since ", live.number)).time(live.since),
+            (None, None) => line.say("; no successful Deploy is in reach"),
         }
     }
 
@@ -98,8 +99,16 @@ impl App {
         Line::default().link(name, tracked.run.url.clone()).say(format!(
             " · {}: {}",
             cut(&tracked.run.title, 100),
-            phase_words(&self.phase(tracked))
+            self.does(tracked)
         ))
+    }
+
+    /// What a run does, or how it ended, in a few words.
+    pub(super) fn does(&self, tracked: &Tracked) -> String {
+        match (self.phase(tracked), self.superseder(tracked)) {
+            (Phase::Superseded, Some(by)) => format!("replaced by {}", by.run.label()),
+            (phase, _) => phase_words(&phase),
+        }
     }
 
     /// `/deploy pending h`: merged and not in production, with people, age and why.
@@ -183,7 +192,7 @@ impl App {
         let mut steps = vec![merged];
         steps.extend(carriers.iter().map(|t| {
             let line = Line::default().link(format!("Run {}", t.run.number), t.run.url.clone());
-            line.say(format!(": {}", phase_words(&self.phase(t))))
+            line.say(format!(": {}", self.does(t)))
         }));
         if carriers.is_empty() {
             steps.push(Line::plain(self.why_pending(&change, now)));

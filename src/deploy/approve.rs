@@ -9,11 +9,12 @@ use super::event::{Action, Facts, Outcome, Request, RunFacts};
 use super::ledger::Shipped;
 use super::message::Shown;
 use super::name::{EnvName, Login};
+use super::phase::Phase;
 use super::pipeline::Kind;
 use super::policy::{Account, Person, RequireTested};
 use super::refusal::Refusal;
-use super::run::Gate;
-use super::track::{Approval, Tracked};
+use super::run::{Gate, Workflow};
+use super::track::{Approval, State, Tracked};
 
 impl App {
     /// Approve what was typed: nothing is done yet, the person is shown what would ship and confirms with a click.
@@ -21,7 +22,7 @@ impl App {
         self.may_approve(&facts.person)?;
         let run = self.take_in(facts.run)?;
         let wanted = self.match_environments(typed)?;
-        let gates = self.approvable(&run, &wanted)?;
+        let gates = self.approvable(&run, &wanted, &facts.person)?;
         self.may_ship(&run, &facts.person)?;
         let shown = Shown {
             run: run.run.id,
@@ -50,7 +51,7 @@ impl App {
         if run.run.attempt != shown.attempt || run.run.sha != shown.sha {
             return Err(Refusal::Changed(Box::new(run.run)));
         }
-        run.gates = self.approvable(&run, &shown.environments)?;
+        run.gates = self.approvable(&run, &shown.environments, &facts.person)?;
         self.may_ship(&run, &facts.person)?;
         let comment = format!("Approved in Slack by {} for commit {}", self.signature(&facts.person), shown.sha);
         Ok(self.grant(request, &run, comment, now))
@@ -66,7 +67,7 @@ impl App {
     ) -> Result<Vec<Effect>, Refusal> {
         self.may_approve(&facts.person)?;
         let mut run = self.take_in(facts.run)?;
-        run.gates = self.waiting(&run, &[])?;
+        run.gates = self.waiting(&run, &[], &facts.person)?;
         let comment = format!("Rejected in Slack by {}: {reason}", self.signature(&facts.person));
         Ok(self.grant(request, &run, comment, now))
     }
@@ -100,7 +101,7 @@ impl App {
     }
 
     /// The gates to approve: the run not over, production not ahead of it, no hold, the environments pending.
-    fn approvable(&self, facts: &RunFacts, wanted: &[EnvName]) -> Result<Vec<Gate>, Refusal> {
+    fn approvable(&self, facts: &RunFacts, wanted: &[EnvName], by: &Person) -> Result<Vec<Gate>, Refusal> {
         if facts.run.is_over() {
             return Err(self.not_waiting(facts));
         }
@@ -119,12 +120,13 @@ impl App {
         }
         if let Some(hold) = &self.state.hold {
             let (by, reason, app) = (hold.by.clone(), hold.reason.clone(), self.state.name.clone());
-            return Err(Refusal::OnHold { by, reason, app });
+            let release = format!("{} release {app}", self.policy.command);
+            return Err(Refusal::OnHold { by, reason, app, release });
         }
-        self.waiting(facts, wanted)
+        self.waiting(facts, wanted, by)
     }
 
-    fn waiting(&self, facts: &RunFacts, wanted: &[EnvName]) -> Result<Vec<Gate>, Refusal> {
+    fn waiting(&self, facts: &RunFacts, wanted: &[EnvName], by: &Person) -> Result<Vec<Gate>, Refusal> {
         if facts.run.is_over() {
             return Err(self.not_waiting(facts));
         }
@@ -133,7 +135,7 @@ impl App {
         let answered = |gate: &Gate| tracked.is_some_and(|t| t.is_answered(&gate.environment));
         let open: Vec<Gate> = gates.iter().filter(|gate| !answered(gate)).cloned().collect();
         if open.is_empty() {
-            return Err(self.faster(facts, wanted).unwrap_or_else(|| self.not_waiting(facts)));
+            return Err(self.faster(facts, wanted, by).unwrap_or_else(|| self.not_waiting(facts)));
         }
         match open.iter().find(|gate| !gate.can_approve) {
             Some(gate) => Err(Refusal::BotMayNot(gate.environment.clone())),
@@ -148,20 +150,36 @@ impl App {
     }
 
     /// Whoever answered these environments in Slack for this attempt.
-    fn faster(&self, facts: &RunFacts, wanted: &[EnvName]) -> Option<Refusal> {
+    fn faster(&self, facts: &RunFacts, wanted: &[EnvName], person: &Person) -> Option<Refusal> {
         let tracked = self.state.runs.get(&facts.run.id)?;
         let mut given = tracked
             .approvals
             .iter()
             .filter(|(name, a)| a.attempt == facts.run.attempt && (wanted.is_empty() || wanted.contains(name)));
         let (_, approval) = given.next()?;
-        Some(Refusal::Faster { by: approval.by.clone(), at: approval.at, rejected: approval.rejected.is_some() })
+        let Approval { by, at, rejected, .. } = approval.clone();
+        let rejected = rejected.is_some();
+        Some(if by == person.id { Refusal::Again { at, rejected } } else { Refusal::Faster { by, at, rejected } })
     }
 
     fn not_waiting(&self, facts: &RunFacts) -> Refusal {
         let tracked = self.state.runs.get(&facts.run.id);
-        let phase = tracked.map_or(super::phase::Phase::Ending, |t| self.phase(t));
-        Refusal::NotWaiting { run: Box::new(facts.run.clone()), phase }
+        let phase = tracked.map_or(Phase::Ending, |t| self.phase(t));
+        let run = Box::new(facts.run.clone());
+        let by = tracked.and_then(|t| self.superseder(t)).filter(|by| by.run.workflow == Workflow::Redeploy);
+        if let (Phase::Superseded, Some(by)) = (&phase, by) {
+            return Refusal::Redeployed { run, by: Box::new(by.run.clone()) };
+        }
+        // The last look still saw it wait.
+        let waited = |t: &Tracked| {
+            t.places
+                .iter()
+                .any(|(name, place)| place.state == State::Waiting && self.kind(name) == Some(Kind::Production))
+        };
+        if !run.is_over() && facts.gates.is_empty() && tracked.is_some_and(waited) {
+            return Refusal::Answered(run);
+        }
+        Refusal::NotWaiting { run, phase }
     }
 
     /// `four_eyes` and `require_tested`.

@@ -391,7 +391,7 @@ fn overview(command: &str) -> Message {
         summary: Line::plain(format!("How to use {command}")),
         parts: vec![
             Part::Text(Line(vec![Span::Bold(format!("How to use {command}"))])),
-            Part::List(COMMANDS.iter().map(item).collect()),
+            Part::List(COMMANDS.iter().map(item).collect::<Vec<_>>().into()),
             Part::Text(intro),
         ],
     }

@@ -24,9 +24,24 @@ pub enum Part {
     /// A paragraph.
     Text(Line),
     /// A bulleted list.
-    List(Vec<Line>),
+    List(List),
     /// Buttons in a row.
     Buttons(Vec<Button>),
+}
+
+/// A bulleted list, perhaps cut: `and 12 more`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct List {
+    /// Its items.
+    pub lines: Vec<Line>,
+    /// How many there are beyond them.
+    pub more: usize,
+}
+
+impl From<Vec<Line>> for List {
+    fn from(lines: Vec<Line>) -> Self {
+        Self { lines, more: 0 }
+    }
 }
 
 /// A line of text.
@@ -221,9 +236,10 @@ impl Message {
     }
 
     /// Adds a list, unless it is empty.
-    pub fn list(mut self, lines: Vec<Line>) -> Self {
-        if !lines.is_empty() {
-            self.parts.push(Part::List(lines));
+    pub fn list(mut self, list: impl Into<List>) -> Self {
+        let list = list.into();
+        if !list.lines.is_empty() {
+            self.parts.push(Part::List(list));
         }
         self
     }
@@ -253,8 +269,9 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(line) => write!(f, "{line}"),
-            Self::List(lines) => {
-                let lines: Vec<String> = lines.iter().map(|line| format!("• {line}")).collect();
+            Self::List(List { lines, more }) => {
+                let mut lines: Vec<String> = lines.iter().map(|line| format!("• {line}")).collect();
+                lines.extend((*more > 0).then(|| format!("• and {more} more")));
                 f.write_str(&lines.join("\n"))
             }
             Self::Buttons(buttons) => {

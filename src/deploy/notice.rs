@@ -14,7 +14,7 @@ use super::phase::{Phase, places_in};
 use super::pipeline::{Environment, Kind, Pipeline};
 use super::run::Workflow;
 use super::text::{and, cut, list, plural};
-use super::track::{State, Tracked, Why};
+use super::track::{Approval, State, Tracked, Why};
 
 /// How many changes a notice lists; *What changes?* lists all.
 const LISTED: usize = 8;
@@ -45,10 +45,7 @@ impl App {
 
     fn headline(&self, tracked: &Tracked) -> Line {
         let run = &tracked.run;
-        let name = match run.workflow {
-            Workflow::Deploy => format!("{} · run {}", self.state.name, run.number),
-            Workflow::Redeploy => format!("{} · redeploy {}", self.state.name, run.number),
-        };
+        let name = format!("{} · {}", self.state.name, run.label());
         let mut line = Line::default().bold(name).say(" · ").link(cut(&run.title, 120), run.url.clone());
         if run.attempt > 1 {
             line = line.say(format!(" · attempt {}", run.attempt));
@@ -61,15 +58,21 @@ impl App {
 
     fn replaced_by(&self, tracked: &Tracked) -> Line {
         let Some(by) = self.superseder(tracked) else { return Line::plain(" · ↪️ replaced by a newer run") };
-        let line = Line::plain(" · ↪️ replaced by ");
-        match by.run.workflow {
-            Workflow::Deploy => {
-                line.link(format!("run {}", by.run.number), by.run.url.clone()).say(", which ships its changes too")
+        let line = Line::plain(" · ↪️ replaced by ").link(by.run.label(), by.run.url.clone());
+        match (tracked.run.workflow, by.run.workflow) {
+            (Workflow::Redeploy, _) => line.say("; it did not finish"),
+            (Workflow::Deploy, Workflow::Redeploy) => line.say("; its changes wait for the next Deploy run"),
+            (Workflow::Deploy, Workflow::Deploy) if self.drops(tracked, by) => {
+                line.say(", which does not contain all of its changes")
             }
-            Workflow::Redeploy => line
-                .link(format!("redeploy {}", by.run.number), by.run.url.clone())
-                .say("; its changes wait for the next Deploy run"),
+            (Workflow::Deploy, Workflow::Deploy) => line.say(", which ships its changes too"),
         }
+    }
+
+    /// Whether a run lacks changes of the one whose place it took: it is from another branch.
+    fn drops(&self, old: &Tracked, new: &Tracked) -> bool {
+        let (Some(old), Some(new)) = (self.ships(old), self.ships(new)) else { return false };
+        old.iter().any(|s| !new.iter().any(|n| n.change.key == s.change.key))
     }
 
     fn state_line(&self, tracked: &Tracked, phase: &Phase) -> Line {
@@ -80,7 +83,7 @@ impl App {
                 Line::plain("🚚 Going to ").say(self.labels(tracked, Kind::Test, |s| s != State::Deployed))
             }
             Phase::Waiting => self.waiting_line(tracked),
-            Phase::Deploying => self.approved(tracked, Line::plain("🚀 Going to production")),
+            Phase::Deploying => self.deploying_line(tracked),
             Phase::Done => self.done_line(tracked),
             Phase::Nothing => Line::plain("⚪ Ended with nothing to deploy"),
             Phase::Failed => self.failed_line(tracked, "❌ Failed"),
@@ -110,13 +113,34 @@ impl App {
         self.approved(tracked, line)
     }
 
+    fn deploying_line(&self, tracked: &Tracked) -> Line {
+        let production = |wanted: &dyn Fn(&EnvName) -> bool| -> Vec<&str> {
+            let environments = self.pipeline().into_iter().flat_map(Pipeline::production);
+            environments.filter(|e| wanted(&e.name)).map(|e| e.label.as_str()).collect()
+        };
+        let waiting = production(&|name| tracked.open_gates().any(|gate| gate.environment == *name));
+        let moving = production(&|name| match tracked.state(name) {
+            Some(State::Preparing | State::Deploying | State::Queued) => true,
+            Some(State::Waiting) => tracked.is_answered(name),
+            Some(State::Deployed | State::NotDeployed(_) | State::Unknown(_) | State::Skipped) | None => false,
+        });
+        let line = match (moving.is_empty(), waiting.len()) {
+            (true, _) | (_, 0) => Line::plain("🚀 Going to production"),
+            (false, n) => {
+                let verb = if n == 1 { "still waits" } else { "still wait" };
+                Line::plain(format!("🚀 Going to {}; {} {verb} for approval", and(&moving), and(&waiting)))
+            }
+        };
+        self.approved(tracked, line)
+    }
+
     fn done_line(&self, tracked: &Tracked) -> Line {
         let production = self.pipeline().into_iter().flat_map(Pipeline::production).map(|e| &e.name);
         let live: Vec<&EnvName> = production.filter(|name| tracked.state(name) == Some(State::Deployed)).collect();
         let since = live.iter().filter_map(|name| tracked.places.get(*name)?.since).max();
         let line = match (tracked.run.workflow, since) {
             (Workflow::Redeploy, Some(since)) => {
-                Line::plain("✅ Redeployed since ").time(since).say("; versions stay as they were")
+                Line::plain("✅ Redeployed ").time(since).say("; versions stay as they were")
             }
             (Workflow::Redeploy, None) => Line::plain("✅ Redeployed; versions stay as they were"),
             (Workflow::Deploy, Some(since)) => {
@@ -133,20 +157,36 @@ impl App {
 
     /// Adds who approved, in Slack or on GitHub's page.
     fn approved(&self, tracked: &Tracked, line: Line) -> Line {
-        let in_slack = tracked.approvals.values().filter(|a| a.attempt == tracked.run.attempt && a.rejected.is_none());
-        if let Some(approval) = in_slack.max_by_key(|a| a.at) {
-            let verb = if approval.taken { " · approved by " } else { " · being approved by " };
-            return line.say(verb).then(self.who(&approval.by, tracked)).say(" ").time(approval.at);
+        let mut in_slack: Vec<&Approval> = Vec::new();
+        let given = tracked.approvals.values().filter(|a| a.attempt == tracked.run.attempt && a.rejected.is_none());
+        for approval in given {
+            if !in_slack.iter().any(|known| known.by == approval.by) {
+                in_slack.push(approval);
+            }
         }
-        match tracked.reviews.iter().rev().find(|review| review.approved) {
-            Some(review) => line.say(" · approved on GitHub by ").then(self.person(&review.by, tracked)),
-            None => line,
-        }
+        in_slack.sort_by_key(|approval| approval.at);
+        let taken = in_slack.iter().all(|approval| approval.taken);
+        let mut names: Vec<Line> = in_slack.iter().map(|a| self.who(&a.by, tracked).say(" ").time(a.at)).collect();
+        // GitHub lists those given in Slack as the bot's own.
+        let on_page = tracked
+            .answers()
+            .into_iter()
+            .filter(|review| review.approved && review.environments.iter().any(|name| !tracked.is_answered(name)));
+        let mut logins: Vec<&Login> = on_page.map(|review| &review.by).collect();
+        logins.dedup();
+        names.extend(logins.into_iter().map(|login| Line::plain("on GitHub by ").then(self.person(login, tracked))));
+        let verb = match (names.is_empty(), in_slack.is_empty(), taken) {
+            (true, ..) => return line,
+            (_, true, _) => " · approved ",
+            (_, false, true) => " · approved by ",
+            (_, false, false) => " · being approved by ",
+        };
+        line.say(verb).then(Line::join(names, " and "))
     }
 
     fn rejected_line(&self, tracked: &Tracked) -> Line {
         let mut rejected = tracked.approvals.values().filter(|a| a.attempt == tracked.run.attempt);
-        let review = tracked.reviews.iter().rev().find(|review| !review.approved);
+        let review = tracked.answers().into_iter().rev().find(|review| !review.approved);
         let line = Line::plain("🚫 Rejected");
         match (rejected.find_map(|a| Some((a, a.rejected.as_ref()?))), review) {
             (Some((approval, reason)), _) => {
@@ -197,12 +237,23 @@ impl App {
     fn warnings(&self, tracked: &Tracked, phase: &Phase) -> Vec<Line> {
         let newest = self.is_newest(tracked);
         let mut lines = Vec::new();
+        if let Some((environment, standing)) = self.clash(tracked).filter(|_| newest && !tracked.run.is_over()) {
+            let name = self.label(environment);
+            lines.push(Line::plain(match standing {
+                Standing::Behind => format!(
+                    "⚠️ {name} already runs something newer: approving this would roll back, so it is refused. Use the newest run, or roll forward with a new change."
+                ),
+                Standing::Diverged | Standing::Ahead | Standing::Identical => {
+                    format!("⚠️ {name} runs commits that are not in this: approving it takes them away.")
+                }
+            }));
+        }
         if let Some(hold) = self.state.hold.as_ref().filter(|_| newest && !tracked.run.is_over()) {
             let line = Line::plain("🔒 On hold by ").then(self.who(&hold.by, tracked)).say(" since ").time(hold.at);
             lines.push(line.say(format!(": “{}”", cut(&hold.reason, 300))));
         }
         let ended_badly = tracked.run.is_over() && !matches!(phase, Phase::Done | Phase::Nothing | Phase::Superseded);
-        if newest && ended_badly {
+        if ended_badly && (newest || (tracked.run.workflow == Workflow::Redeploy && self.is_latest(tracked))) {
             lines.push(self.live_line());
             lines.extend(self.next_step(tracked, phase));
         }
@@ -212,9 +263,18 @@ impl App {
     fn next_step(&self, tracked: &Tracked, phase: &Phase) -> Option<Line> {
         let page = |words: &str| Line::plain(words).link("on GitHub", tracked.run.url.clone());
         match phase {
+            Phase::Failed | Phase::TimedOut if tracked.run.attempt > 1 => {
+                Some(page("It did not work again: ask for help. The job’s log is ").say("."))
+            }
             Phase::Failed | Phase::TimedOut => Some(
                 page("Next: look at the job, then re-run the failed jobs ").say(". If it fails again, ask for help."),
             ),
+            Phase::CancelledBy(_) | Phase::Cancelled | Phase::Rejected
+                if tracked.run.workflow == Workflow::Redeploy =>
+            {
+                Some(page("If it is still needed, start it again ").say("."))
+            }
+            Phase::Broken => Some(Line::plain("Next: repair the workflow file with a new pull request.")),
             Phase::CancelledBy(_) | Phase::Cancelled | Phase::Rejected => Some(
                 Line::plain("Its changes are still to be deployed: they ship with the next run, or re-run this one ")
                     .link("on GitHub", tracked.run.url.clone())
@@ -228,9 +288,20 @@ impl App {
             | Phase::Done
             | Phase::Nothing
             | Phase::Ending
-            | Phase::Superseded
-            | Phase::Broken => None,
+            | Phase::Superseded => None,
         }
+    }
+
+    /// Where production has commits that a run lacks: approving the run would take them away. A plain rollback first.
+    pub(super) fn clash<'a>(&self, tracked: &'a Tracked) -> Option<(&'a EnvName, Standing)> {
+        let current =
+            |(name, base): &(&EnvName, &Sha)| self.state.live.get(*name).is_some_and(|live| live.sha == **base);
+        let standings = tracked.bases.iter().filter(current).filter_map(|(name, base)| {
+            let range = self.state.ranges.get(base, &tracked.run.sha)??;
+            Some((name, range.standing))
+        });
+        let clashes = standings.filter(|(_, standing)| matches!(standing, Standing::Behind | Standing::Diverged));
+        clashes.min_by_key(|(_, standing)| *standing != Standing::Behind)
     }
 
     /// What production runs now, by version; unknown is said.
@@ -336,8 +407,16 @@ impl App {
         buttons
     }
 
+    /// Whether a production environment already runs something newer.
+    pub(super) fn is_rollback(&self, tracked: &Tracked) -> bool {
+        self.clash(tracked).is_some_and(|(_, standing)| standing == Standing::Behind)
+    }
+
     /// What an approval of the run would cover now.
     fn offered(&self, tracked: &Tracked) -> Option<Shown> {
+        if self.is_rollback(tracked) {
+            return None;
+        }
         let open = tracked.open_gates().filter(|gate| self.kind(&gate.environment) == Some(Kind::Production));
         let environments: Vec<EnvName> = open.map(|gate| gate.environment.clone()).collect();
         let run = &tracked.run;
@@ -387,9 +466,8 @@ impl App {
         if tracked.run.branch != branch {
             words += &format!(" ⚠️ It is from branch {}, not {branch}.", cut(&tracked.run.branch, 40));
         }
-        let range = |base: &Sha| self.state.ranges.get(base, &tracked.run.sha).flatten();
-        if tracked.bases.values().filter_map(range).any(|range| range.standing == Standing::Diverged) {
-            words += " ⚠️ Production has commits that it lacks.";
+        if let Some((name, _)) = self.clash(tracked) {
+            words += &format!(" ⚠️ It takes away commits that {} runs.", self.label(name));
         }
         words
     }
@@ -401,6 +479,12 @@ impl App {
 
     pub(super) fn is_newest(&self, tracked: &Tracked) -> bool {
         self.newest().is_some_and(|newest| newest.run.id == tracked.run.id)
+    }
+
+    /// Whether no run of either workflow started later.
+    fn is_latest(&self, tracked: &Tracked) -> bool {
+        let born = |t: &Tracked| (t.run.started_at, t.run.id);
+        self.state.runs.values().all(|other| born(other) <= born(tracked))
     }
 
     pub(super) fn label<'a>(&'a self, environment: &'a EnvName) -> &'a str {

@@ -61,6 +61,8 @@ pub enum Refusal {
         reason: String,
         /// The app.
         app: AppName,
+        /// What to type to release it.
+        release: String,
     },
     /// Nothing waits for an approval.
     NotWaiting {
@@ -68,6 +70,22 @@ pub enum Refusal {
         run: Box<Run>,
         /// What it does, or how it ended.
         phase: Phase,
+    },
+    /// A Redeploy took the run's place, so there is nothing that could be approved instead.
+    Redeployed {
+        /// The run.
+        run: Box<Run>,
+        /// The Redeploy.
+        by: Box<Run>,
+    },
+    /// It waited a moment ago and does not any more, and nobody answered in Slack.
+    Answered(Box<Run>),
+    /// The same person decided about it before: a double click.
+    Again {
+        /// When.
+        at: Timestamp,
+        /// Whether they rejected.
+        rejected: bool,
     },
     /// Somebody else was a moment earlier.
     Faster {
@@ -111,9 +129,23 @@ impl Refusal {
     /// The sentence with its links and people.
     pub fn line(&self) -> Line {
         match self {
-            Self::OnHold { by, reason, app } => Line::plain(format!("{app} is on hold by "))
+            Self::OnHold { by, reason, app, release } => Line::plain(format!("{app} is on hold by "))
                 .mention(by)
-                .say(format!(": “{reason}”. Ask them, or type `release {app}` after the command once it is safe.")),
+                .say(format!(": “{reason}”. Ask them, or type "))
+                .code(release)
+                .say(" once it is safe."),
+            Self::Redeployed { run, by } => Line::default()
+                .link(format!("Run {}", run.number), run.url.clone())
+                .say(" was replaced by ")
+                .link(format!("redeploy {}", by.number), by.url.clone())
+                .say(", so there is nothing to approve. Once the redeploy is done, start the Deploy workflow on GitHub."),
+            Self::Answered(run) => Line::default()
+                .link(format!("Run {}", run.number), run.url.clone())
+                .say(" does not wait any more: it was answered on GitHub’s page a moment ago. Its notice shows how it gets on."),
+            Self::Again { at, rejected } => {
+                let did = if *rejected { "rejected" } else { "approved" };
+                Line::plain(format!("You {did} it yourself already, at ")).time(*at).say(". Nothing is left to do.")
+            }
             Self::Faster { by, at, rejected } => {
                 let did = if *rejected { "rejected" } else { "approved" };
                 Line::default()
@@ -131,6 +163,9 @@ impl Refusal {
             Self::Changed(run) => Line::default().link(format!("Run {}", run.number), run.url.clone()).say(
                 " has been started again since this was shown. Nothing was approved; its notice shows what waits now.",
             ),
+            Self::NotWaiting { run, phase: Phase::Waiting } => Line::default()
+                .link(format!("Run {}", run.number), run.url.clone())
+                .say(" waits for an approval, but not there. Its notice shows where."),
             Self::NotWaiting { run, phase } => Line::default()
                 .link(format!("Run {}", run.number), run.url.clone())
                 .say(format!(" is not waiting for an approval: {}", not_waiting(phase))),
@@ -165,6 +200,9 @@ impl Refusal {
             Self::Unclear(_) => "commits could not be compared",
             Self::OnHold { .. } => "on hold",
             Self::NotWaiting { .. } => "not waiting",
+            Self::Redeployed { .. } => "replaced by a redeploy",
+            Self::Answered(_) => "answered on github",
+            Self::Again { .. } => "decided before",
             Self::Faster { .. } => "somebody was faster",
             Self::BotMayNot(_) => "bot is not a reviewer",
             Self::NotReadYet(_) => "pipeline not read yet",
@@ -229,6 +267,9 @@ impl Refusal {
             Self::NotHeld(app) => format!("{app} is not on hold."),
             Self::OnHold { .. }
             | Self::Misread(_)
+            | Self::Redeployed { .. }
+            | Self::Answered(_)
+            | Self::Again { .. }
             | Self::Faster { .. }
             | Self::AlreadyHeld { .. }
             | Self::NotNewest { .. }
@@ -242,7 +283,7 @@ fn not_waiting(phase: &Phase) -> String {
     match phase {
         Phase::Queued | Phase::Building => "it is still building. You are told here when it is ready.".into(),
         Phase::OnTest => "it is still on its way to the test environments.".into(),
-        Phase::Waiting => "not at those environments.".into(),
+        Phase::Waiting => "not there.".into(),
         Phase::Deploying => "it was approved and is deploying.".into(),
         Phase::Done => "it is live.".into(),
         Phase::Nothing => "it ended and had nothing to deploy.".into(),

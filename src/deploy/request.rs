@@ -10,8 +10,11 @@ use super::event::{Action, Facts, Request, Unreachable};
 use super::ledger::Shipped;
 use super::message::{Line, Message};
 use super::name::{EnvName, Login, SlackId};
+use super::pipeline::Environment;
 use super::policy::Person;
 use super::refusal::Refusal;
+use super::run::Run;
+use super::text::and;
 
 impl App {
     /// What has to be looked up, fresh, before a request is decided.
@@ -52,11 +55,8 @@ impl App {
     pub fn record(&self, request: &Request, now: Timestamp, outcome: &str) -> Record {
         let note = match &request.action {
             Action::Reject { reason } | Action::Hold { reason } => Some(reason.clone()),
-            Action::Approve { .. }
-            | Action::ApproveShown(_)
-            | Action::Tested { .. }
-            | Action::Ping
-            | Action::Release => None,
+            Action::Approve { environments } => Some(environments.clone()).filter(|typed| !typed.is_empty()),
+            Action::ApproveShown(_) | Action::Tested { .. } | Action::Ping | Action::Release => None,
         };
         Record {
             at: now,
@@ -73,9 +73,15 @@ impl App {
         }
     }
 
-    /// The line for a refusal: it names the run that was shown, where there was one.
-    pub fn record_refusal(&self, request: &Request, refusal: &Refusal, now: Timestamp) -> Record {
+    /// The line for a refusal: it names the run that was shown, else the one that was looked at, where there was one.
+    pub fn record_refusal(&self, request: &Request, run: Option<&Run>, refusal: &Refusal, now: Timestamp) -> Record {
         let mut record = self.record(request, now, &format!("refused: {}", refusal.reason()));
+        if let Some(run) = run {
+            record.run = Some(run.id);
+            record.number = Some(run.number);
+            record.attempt = Some(run.attempt);
+            record.sha = Some(run.sha.clone());
+        }
         if let Action::ApproveShown(shown) = &request.action {
             record.run = Some(shown.run);
             record.number = self.state.runs.get(&shown.run).map(|t| t.run.number);
@@ -92,8 +98,22 @@ impl App {
         if typed.trim().is_empty() {
             return Ok(Vec::new());
         }
-        let names: Vec<(EnvName, String)> = pipeline.production().map(|e| (e.name.clone(), e.label.clone())).collect();
-        command::match_environment(typed, &names).map_err(|unclear| Refusal::Misread(unclear.sentence()))
+        let named = |e: &Environment| (e.name.clone(), e.label.clone());
+        let production: Vec<_> = pipeline.production().map(named).collect();
+        command::match_environment(typed, &production).map_err(|unclear| {
+            let test: Vec<_> = pipeline.test().map(named).collect();
+            let meant = command::match_environment(typed, &test).ok().filter(|_| !test.is_empty());
+            Refusal::Misread(match meant {
+                Some(meant) => {
+                    let meant: Vec<&str> = meant.iter().map(|name| self.label(name)).collect();
+                    Line::plain(format!(
+                        "Nobody has to approve {}: only production waits for an approval.",
+                        and(&meant)
+                    ))
+                }
+                None => unclear.sentence(),
+            })
+        })
     }
 
     fn tick(

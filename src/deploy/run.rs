@@ -93,6 +93,14 @@ impl Run {
     pub fn is_over(&self) -> bool {
         self.status == Status::Completed
     }
+
+    /// As people say it: `run 812`, `redeploy 41`. The two workflows count by themselves.
+    pub fn label(&self) -> String {
+        match self.workflow {
+            Workflow::Deploy => format!("run {}", self.number),
+            Workflow::Redeploy => format!("redeploy {}", self.number),
+        }
+    }
 }
 
 /// A job of any attempt of a run.

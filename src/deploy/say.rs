@@ -70,7 +70,7 @@ impl App {
     /// QA-ready: the run is on every test environment that a production environment waits for.
     fn ready(&self, tracked: &Tracked) -> Option<Said> {
         let newest = self.newest().is_some_and(|newest| newest.run.id == tracked.run.id);
-        if tracked.run.is_over() || !newest || !self.is_testable(tracked) {
+        if tracked.run.is_over() || !newest || !self.is_testable(tracked) || self.is_rollback(tracked) {
             return None;
         }
         let ships = self.ships(tracked)?;
@@ -92,14 +92,14 @@ impl App {
 
     /// One merge cancelled another person's run: both hear of it, in the new run's thread.
     fn handover(&self, tracked: &Tracked) -> Option<Said> {
-        if tracked.run.workflow != Workflow::Deploy || self.phase(tracked) != Phase::Superseded {
+        if self.phase(tracked) != Phase::Superseded {
             return None;
         }
         let by = self.superseder(tracked)?;
         // The thread needs its notice, the sentence needs to know what ships.
         if by.shown.is_none()
             || (by.run.workflow == Workflow::Deploy && self.ships(by).is_none())
-            || self.ships(tracked).is_none()
+            || (tracked.run.workflow == Workflow::Deploy && self.ships(tracked).is_none())
         {
             return None;
         }

@@ -358,7 +358,7 @@ impl Story {
     pub fn tell(&mut self, event: Event) {
         let mut app = self.app.clone();
         let asked = match &event {
-            Event::Examined(request, _) => Some(request.clone()),
+            Event::Examined(request, facts) => Some((request.clone(), facts.clone().ok().and_then(|facts| facts.run))),
             _ => None,
         };
         match app.handle(event, self.now) {
@@ -367,8 +367,9 @@ impl Story {
                 effects.into_iter().for_each(|effect| self.hear(effect));
             }
             Err(refusal) => {
-                let request = asked.expect("only requests are refused");
-                let record = self.app.record_refusal(&request, &refusal, self.now);
+                let (request, run) = asked.expect("only requests are refused");
+                let run = run.as_ref().map(|facts| &facts.run);
+                let record = self.app.record_refusal(&request, run, &refusal, self.now);
                 self.said.push(format!("refuse {}: {refusal}", request.by));
                 self.said.push(format!("record {record}"));
             }

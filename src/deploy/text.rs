@@ -1,6 +1,6 @@
 //! How words are put together, the same everywhere: lists, plurals, cuts. No sentence of the product lives here.
 
-use super::message::Line;
+use super::message::{Line, List};
 
 /// `a`, `a and b`, `a, b and c`.
 pub fn and<S: AsRef<str>>(names: &[S]) -> String {
@@ -33,10 +33,6 @@ pub fn cut(text: &str, most: usize) -> String {
 }
 
 /// The first items of a list, and how many more there are.
-pub fn list<T>(items: &[T], most: usize, line: impl Fn(&T) -> Line) -> Vec<Line> {
-    let mut lines: Vec<Line> = items.iter().take(most).map(line).collect();
-    if items.len() > most {
-        lines.push(Line::plain(format!("and {} more", items.len() - most)));
-    }
-    lines
+pub fn list<T>(items: &[T], most: usize, line: impl Fn(&T) -> Line) -> List {
+    List { lines: items.iter().take(most).map(line).collect(), more: items.len().saturating_sub(most) }
 }

@@ -7,7 +7,8 @@ use super::event::Action;
 use super::ledger::Shipped;
 use super::message::{Line, Message, Shown, What};
 use super::name::{Login, SlackId};
-use super::pipeline::Kind;
+use super::phase::Phase;
+use super::pipeline::{Environment, Kind};
 use super::run::{Review, Run, Workflow};
 use super::text::{and, cut, list, plural};
 use super::track::{State, Tracked};
@@ -26,7 +27,12 @@ impl App {
             Some(people) => people.say(format!("run {run} is on ")),
             None => Line::plain(format!("Run {run} is on ")),
         };
-        let line = line.then(places).say(".");
+        let missing = self.missed_places(tracked);
+        let line = line.then(places).say(if missing.is_empty() {
+            ".".to_owned()
+        } else {
+            format!(". It did not get to {}.", and(&missing))
+        });
         let nothing = ships.is_empty() && !tracked.bases.is_empty();
         let ask = match (nothing, self.has_gates()) {
             (true, true) => format!("It changes nothing in production that could be tested. {}", self.who_approves()),
@@ -61,6 +67,15 @@ impl App {
         Line::join(names, " and ")
     }
 
+    /// Test environments that production needs and that the run did not reach.
+    fn missed_places(&self, tracked: &Tracked) -> Vec<&str> {
+        let needed = |e: &&Environment| {
+            self.pipeline().into_iter().flat_map(|p| p.production()).any(|p| p.needs.contains(&e.name))
+        };
+        let test = self.pipeline().into_iter().flat_map(|p| p.test()).filter(needed);
+        test.filter(|e| tracked.state(&e.name) != Some(State::Deployed)).map(|e| e.label.as_str()).collect()
+    }
+
     /// Mentions these people, each once, in the order given; those whom Slack does not know by login only. `None` for nobody.
     fn mentions<'a>(&self, logins: impl Iterator<Item = &'a Login>) -> Option<Line> {
         let mut seen: Vec<&Login> = Vec::new();
@@ -82,6 +97,9 @@ impl App {
 
     /// One merge took the place of another person's run. `None` where both are the same person: they know.
     pub(super) fn handover_text(&self, old: &Tracked, new: &Tracked) -> Option<Message> {
+        if old.run.workflow == Workflow::Redeploy {
+            return self.redeploy_replaced(old, new);
+        }
         let old_ships = self.ships(old).unwrap_or_default();
         let lost = old_ships.iter().rev().find(|s| s.change.head == old.run.sha).or(old_ships.last());
         let owner = lost.and_then(|s| s.change.person()).unwrap_or(&old.run.actor);
@@ -115,6 +133,16 @@ impl App {
         Some(Message::line(line))
     }
 
+    fn redeploy_replaced(&self, old: &Tracked, new: &Tracked) -> Option<Message> {
+        let (owner, by) = (&old.run.triggered_by, &new.run.triggered_by);
+        if owner.is(by) {
+            return None;
+        }
+        let line = self.mention(owner).say(format!(", your {} was replaced when ", old.run.label()));
+        let line = line.then(self.mention(by)).say(format!(" started {}. It did not finish: ", new.run.label()));
+        Some(Message::line(line.say("if it is still needed, start it again after this one.")))
+    }
+
     fn test_names(&self) -> String {
         let names: Vec<&str> = self.pipeline().into_iter().flat_map(|p| p.test()).map(|e| e.label.as_str()).collect();
         if names.is_empty() { "the test environment".into() } else { and(&names) }
@@ -129,13 +157,19 @@ impl App {
             .max_by_key(|a| a.at)
             .map(|a| Line::default().mention(&a.by));
         let who = approver.unwrap_or_else(|| self.mention(&tracked.run.triggered_by));
-        let what = if failed { "did not get through production" } else { "ended before production was complete" };
-        let line = who
-            .say(format!(": {} ", self.state.name))
-            .link(format!("run {}", tracked.run.number), tracked.run.url.clone());
+        let phase = self.phase(tracked);
+        let when = if failed { "in the middle of production" } else { "before production was complete" };
+        let cancelled = matches!(phase, Phase::CancelledBy(_) | Phase::Cancelled | Phase::Superseded);
+        let what = match (cancelled, failed) {
+            (true, _) => format!("was {} {when}", self.does(tracked)),
+            (false, true) => "did not get through production".to_owned(),
+            (false, false) => "ended before production was complete".to_owned(),
+        };
+        let line = who.say(format!(": {} ", self.state.name)).link(tracked.run.label(), tracked.run.url.clone());
         let mut message = Message::line(line.say(format!(" {what}.")));
         if tracked.failing.is_some() {
-            message = message.text(self.failed_line(tracked, "❌ Failed"));
+            let what = if phase == Phase::TimedOut { "⌛ Ran into a time limit" } else { "❌ Failed" };
+            message = message.text(self.failed_line(tracked, what));
         }
         message = message.text(self.live_line());
         let unknown = tracked.places.iter().filter(|(name, place)| {
@@ -148,18 +182,41 @@ impl App {
                 "❓ {names}: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else."
             )));
         }
-        let next = Line::plain("Next: ")
-            .link("look at the run", tracked.run.url.clone())
-            .say(" and re-run its failed jobs. There is no rollback; repair by rolling forward.");
-        message.text(next)
+        message.text(self.next_after_trouble(tracked, &phase))
+    }
+
+    fn next_after_trouble(&self, tracked: &Tracked, phase: &Phase) -> Line {
+        let next = Line::plain("Next: ");
+        match self.superseder(tracked).filter(|_| *phase == Phase::Superseded) {
+            Some(by) if by.run.workflow == Workflow::Deploy => next
+                .say("take ")
+                .link(by.run.label(), by.run.url.clone())
+                .say(" to production: that makes it one version again. Starting the old run again would cancel the new one."),
+            Some(by) => next
+                .say("once ")
+                .link(by.run.label(), by.run.url.clone())
+                .say(" is done, start the Deploy workflow on GitHub."),
+            None => next
+                .link("look at the run", tracked.run.url.clone())
+                .say(" and re-run its failed jobs. There is no rollback; repair by rolling forward."),
+        }
     }
 
     /// Asks the authors of what is not in production.
     pub(super) fn ping_text(&self, waiting: &[&Shipped], by: &SlackId) -> Message {
         let people = self.mentions(waiting.iter().filter_map(|s| s.change.person())).unwrap_or_default();
-        let what = if waiting.len() == 1 { "this change of yours is" } else { "these changes of yours are" };
+        let (what, wait) = match waiting.len() {
+            1 => ("this change of yours is", "it waits"),
+            _ => ("these changes of yours are", "they wait"),
+        };
         let line = people.say(format!("{what} not in production yet; "));
-        let message = Message::line(line.mention(by).say(" asks what they wait for."));
+        // A mention would ring at whoever asks.
+        let asker = self
+            .policy
+            .people
+            .login(by)
+            .map_or_else(|| Line::default().mention(by), |login| Line::plain(login.as_str()));
+        let message = Message::line(line.then(asker).say(format!(" asks what {wait} for.")));
         message.list(list(waiting, 20, |s| {
             Line::default()
                 .link(s.change.key.to_string(), s.change.url.clone())

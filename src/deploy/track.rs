@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::name::{EnvName, Login, Sha, SlackId};
+use super::name::{EnvName, Sha, SlackId};
 use super::pipeline::Pipeline;
 use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Status, Step};
 
@@ -28,8 +28,10 @@ pub struct Tracked {
     pub started: bool,
     /// Where it waits.
     pub gates: Vec<Gate>,
-    /// Answers at its gates, as GitHub tells them.
+    /// Answers at its gates, as GitHub tells them: of all its attempts.
     pub reviews: Vec<Review>,
+    /// Those that were there before the newest attempt; GitHub does not tell them apart.
+    pub earlier_reviews: Vec<Review>,
     /// Approvals given in Slack, by environment; an entry stands from the decision on, so that nobody decides twice.
     pub approvals: BTreeMap<EnvName, Approval>,
     /// Jobs whose annotations may tell why it was cancelled.
@@ -161,6 +163,7 @@ impl Tracked {
             started: false,
             gates: Vec::new(),
             reviews: Vec::new(),
+            earlier_reviews: Vec::new(),
             approvals: BTreeMap::new(),
             unfinished: Vec::new(),
             cancelled_by: None,
@@ -179,6 +182,7 @@ impl Tracked {
         if run.attempt > self.run.attempt {
             self.cancelled_by = None;
             self.approvals.clear();
+            self.earlier_reviews.clone_from(&self.reviews);
         }
         self.again = !run.is_over();
         self.run = run;
@@ -200,11 +204,14 @@ impl Tracked {
 
     /// Takes a closer look.
     pub fn learn(&mut self, pipeline: &Pipeline, details: Details) {
+        if !self.is_known() && self.run.attempt > 1 {
+            self.earlier_reviews.clone_from(&details.reviews);
+        }
         self.again = false;
         self.learned = Some(self.version());
         self.gates = details.gates;
         self.reviews = details.reviews;
-        self.places = places(pipeline, self.run.attempt, &details.jobs, &self.reviews);
+        self.places = places(pipeline, self.run.attempt, &details.jobs, &self.answers());
         let current = || details.jobs.iter().filter(|job| job.attempt == self.run.attempt);
         self.started = current().any(|job| matches!(job.status, Status::InProgress | Status::Completed));
         self.unfinished =
@@ -230,10 +237,19 @@ impl Tracked {
         self.approvals.get(environment).is_some_and(|approval| approval.attempt == self.run.attempt)
     }
 
-    /// Who approved an environment on GitHub's own page. The bot's reviews name the person in Slack; those are in `approvals`.
-    pub fn reviewed_by(&self, environment: &EnvName) -> Option<(&Login, bool)> {
-        let review = self.reviews.iter().rev().find(|review| review.environments.contains(environment))?;
-        Some((&review.by, review.approved))
+    /// The answers at the gates of the newest attempt, as GitHub tells them; those given in Slack are among them.
+    pub fn answers(&self) -> Vec<&Review> {
+        let mut earlier: Vec<&Review> = self.earlier_reviews.iter().collect();
+        let mut answers: Vec<&Review> = Vec::new();
+        for review in &self.reviews {
+            match earlier.iter().position(|known| *known == review) {
+                Some(position) => drop(earlier.swap_remove(position)),
+                // What still waits was not answered.
+                None if self.gates.iter().any(|gate| review.environments.contains(&gate.environment)) => {}
+                None => answers.push(review),
+            }
+        }
+        answers
     }
 }
 
@@ -248,7 +264,7 @@ fn failing(pipeline: &Pipeline, job: &Job) -> Failing {
 }
 
 /// How far a run is, by environment, from the jobs of all its attempts.
-fn places(pipeline: &Pipeline, attempt: u32, jobs: &[Job], reviews: &[Review]) -> BTreeMap<EnvName, Place> {
+fn places(pipeline: &Pipeline, attempt: u32, jobs: &[Job], reviews: &[&Review]) -> BTreeMap<EnvName, Place> {
     let mut by_environment: BTreeMap<EnvName, Vec<&Job>> = BTreeMap::new();
     for job in jobs {
         if let Some(environment) = pipeline.environment_of_job(&job.name) {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::deploy::message::{Button, Confirm, Form, Line, Message, Part, Span, Style, What};
+use crate::deploy::message::{Button, Confirm, Form, Line, List, Message, Part, Span, Style, What};
 
 /// Blocks in a message (`facts/slack.md` 3.1, like all limits here).
 const MAX_BLOCKS: usize = 50;
@@ -130,7 +130,7 @@ struct Fitting<'a> {
 impl<'a> Fitting<'a> {
     fn of(message: &'a Message) -> Self {
         let length = |part: &Part| match part {
-            Part::List(lines) => lines.len(),
+            Part::List(list) => list.lines.len(),
             Part::Text(_) | Part::Buttons(_) => 0,
         };
         let longest = message.parts.iter().map(length).max().unwrap_or(0);
@@ -157,7 +157,7 @@ impl<'a> Fitting<'a> {
         for part in self.parts {
             match part {
                 Part::Text(line) => text.paragraph(self.line(line)),
-                Part::List(lines) => text.list(self.list(lines)),
+                Part::List(list) => text.list(self.list(list)),
                 Part::Buttons(buttons) => {
                     blocks.extend(std::mem::take(&mut text).block());
                     blocks.extend(rows(buttons));
@@ -168,9 +168,9 @@ impl<'a> Fitting<'a> {
         blocks
     }
 
-    fn list(&self, lines: &[Line]) -> Vec<Vec<Value>> {
+    fn list(&self, List { lines, more }: &List) -> Vec<Vec<Value>> {
         let mut items: Vec<_> = lines.iter().take(self.items).map(|line| self.line(line)).collect();
-        let dropped = lines.len() - items.len();
+        let dropped = lines.len() - items.len() + more;
         if dropped > 0 {
             items.push(vec![json!({ "type": "text", "text": format!("and {dropped} more") })]);
         }
@@ -376,7 +376,7 @@ mod tests {
         let parts = vec![
             Part::Text(Line::plain("one")),
             Part::Text(Line::plain("two")),
-            Part::List(vec![Line::plain("a"), Line::default()]),
+            Part::List(vec![Line::plain("a"), Line::default()].into()),
             Part::Buttons(vec![button]),
             Part::Text(Line::plain("end")),
         ];
@@ -421,7 +421,7 @@ mod tests {
     #[test]
     fn a_long_list_ends_with_how_many_more() {
         let lines: Vec<Line> = (0..2_000).map(|i| Line::plain(format!("change {i} {}", "x".repeat(80)))).collect();
-        let parts = vec![Part::Text(Line::plain("head")), Part::List(lines), Part::Text(Line::plain("tail"))];
+        let parts = vec![Part::Text(Line::plain("head")), Part::List(lines.into()), Part::Text(Line::plain("tail"))];
         let shown = blocks(&Message { summary: Line::default(), parts });
         assert!(size(&shown) <= MAX_TOTAL && size(&shown) > MAX_TOTAL / 2);
         let list = shown[0]["elements"][1]["elements"].as_array().unwrap();
@@ -481,7 +481,7 @@ mod tests {
         });
         prop_oneof![
             line().prop_map(Part::Text),
-            proptest::collection::vec(line(), 0..40).prop_map(Part::List),
+            proptest::collection::vec(line(), 0..40).prop_map(|lines| Part::List(lines.into())),
             proptest::collection::vec(button, 0..60).prop_map(Part::Buttons),
         ]
     }

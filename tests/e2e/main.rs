@@ -4,11 +4,16 @@
 //! No sleeps: a story waits for a level ("all said and one look after the last change") with a deadline.
 
 mod agree;
+mod approving;
+mod changes;
+mod endings;
 mod faults;
+mod hands;
 mod journey;
 mod killed;
 mod page;
 mod process;
+mod rights;
 mod secrets;
 mod settings;
 mod town;

@@ -120,7 +120,7 @@ fn a_hold_refuses_until_released() {
     story.ask("ANA", Action::Hold { reason: "Me too".into() });
     story.ask("CHI", Action::Release).ask("CHI", Action::Release);
     assert_snapshot!(story.heard(), @"
-    refuse BEN: h is on hold by @CHI: “Migration runs”. Ask them, or type `release h` after the command once it is safe.
+    refuse BEN: h is on hold by @CHI: “Migration runs”. Ask them, or type `/deploy release h` once it is safe.
     record approve by BEN: refused: on hold
     refuse ANA: It is on hold already, by @CHI: “Migration runs”.
     record hold by ANA: refused: on hold already

@@ -50,7 +50,7 @@ fn one_country_failed_is_a_split() {
     *h* · [hypothesis/h]
     • Staging (test) runs `a000001` from run 812 since 10:05
     • Production runs `a000001` from run 812 since 10:06
-    • Production (Canada) runs `unknown: a000000 or a000001` from run 811 since 10:00 · ❓ run 812 touched it and nobody saw the end
+    • Production (Canada) runs `unknown: a000000 or a000001` · ❓ run 812 touched it and nobody saw the end
     ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `unknown: a000000 or a000001`
     [Run 812] · Fix RPC: failed
     1 change not in production.
@@ -98,7 +98,7 @@ fn a_production_job_cancelled_half_way_is_unknown() {
     Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
-    trouble in channel and thread of 812: @BEN: h [run 812] did not get through production.
+    trouble in channel and thread of 812: @BEN: h [run 812] was cancelled by chi-gh in the middle of production.
     ⚠️ Production is split: Production runs `unknown: a000000 or a000001` · Production (Canada) runs `a000000`
     ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
     Next: [look at the run] and re-run its failed jobs. There is no rollback; repair by rolling forward.
@@ -187,6 +187,7 @@ fn timed_out_broken_and_cancelled_by_nobody_knows_whom() {
     *h · run 814* · [Broken]
     ❌ GitHub could not start it: the workflow file is broken. See [the run]
     Production now: Production and Production (Canada) run `a000000`
+    Next: repair the workflow file with a new pull request.
     Ships 3 changes:
     • ⬜ [#4501] Slow · @ANA, merged 10:00
     • ⬜ [#4502] Odd · @ANA, merged 10:01

@@ -117,7 +117,7 @@ fn a_redeploy_that_takes_a_deploys_place_is_said_so() {
     story.pass(5).finish(Conclusion::Success).look();
     assert_snapshot!(story.notice(813), @"
     *h · redeploy 813* · [Redeploy]
-    ✅ Redeployed since 10:02; versions stay as they were
+    ✅ Redeployed 10:02; versions stay as they were
     ✅ Production, Production (Canada): done 10:02
     ");
     assert_snapshot!(story.app.pending_answer(story.now), @"
@@ -168,7 +168,7 @@ fn a_ping_mentions_each_author_once() {
     story.ask("BEN", Action::Ping).ask("BEN", Action::Ping);
     assert_snapshot!(story.heard(), @"
     record ping by BEN: done
-    ping in thread of 813: @ANA @CHI these changes of yours are not in production yet; @BEN asks what they wait for.
+    ping in thread of 813: @ANA @CHI these changes of yours are not in production yet; ben-gh asks what they wait for.
     • [#4501] Fix RPC
     • [#4502] Speed up search
     answer BEN: They are mentioned in the notice’s thread.
