@@ -101,7 +101,8 @@ async fn what_production_is_ahead_of_is_not_approved() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC · attempt 2
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     ⚠️ Production already runs something newer: approving this would roll back, so it is refused. Use the newest run, or roll forward with a new change.
     Hold…
     ");
@@ -151,7 +152,9 @@ async fn one_environment_by_name() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     🚀 Going to Production (Canada); Production and Production (WebSocket) still wait for approval · approved by <@UANA> (time)
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) 🚀 deploying
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket): waiting for approval
+    🚀 Production (Canada): deploying
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     Approve production…
@@ -178,7 +181,8 @@ async fn one_environment_by_name() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ✅ 14c7efe is live on Production, Production (WebSocket) and Production (Canada) since (time) · approved by <@UANA> (time) and <@UBEN> (time)
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ✅ done (time)
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
@@ -204,8 +208,9 @@ async fn a_rejection_says_why() {
     assert_eq!(town.reviews()[0]["state"], "rejected");
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
-    🚫 Rejected by <@UBEN> (time)
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production 🚫 rejected · Production (WebSocket) 🚫 rejected · Production (Canada) 🚫 rejected
+    🚫 Rejected by <@UBEN> (time): “search is <broken> on Staging”
+    ✅ Staging, Staging (WebSocket): done (time)
+    🚫 Production, Production (WebSocket), Production (Canada): rejected
     Production now: Production, Production (WebSocket) and Production (Canada) run 62f5268
     Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
     Ships 1 change:
@@ -243,7 +248,8 @@ async fn a_hold_stops_approvals_until_it_is_released() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     🔒 On hold by <@UCHI> since (time): “migrating the <database>”
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
@@ -323,7 +329,8 @@ async fn an_approval_on_githubs_page_shows_in_slack() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     🚀 Going to production · approved on GitHub by <@UDORA>
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production 🚀 deploying · Production (WebSocket) 🚀 deploying · Production (Canada) 🚀 deploying
+    ✅ Staging, Staging (WebSocket): done (time)
+    🚀 Production, Production (WebSocket), Production (Canada): deploying
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     I tested mine
@@ -335,7 +342,8 @@ async fn an_approval_on_githubs_page_shows_in_slack() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ✅ 14c7efe is live on Production, Production (WebSocket) and Production (Canada) since (time) · approved on GitHub by <@UDORA>
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ✅ done (time)
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
@@ -355,7 +363,10 @@ async fn vias_halves_are_independent() {
     assert_snapshot!(town.reads("via · run 404"), @"
     via · run 404 · Proxy faster
     ⏳ On Staging since (time), waiting for approval
-    Staging ✅ done (time) · Staging (Edu) 🚀 deploying · Production ⏸️ waits for approval · Production (Edu) ▫️ not yet
+    ✅ Staging: done (time)
+    🚀 Staging (Edu): deploying
+    ⏸️ Production: waiting for approval
+    ▫️ Production (Edu): not yet
     Ships 1 change:
     ⬜ #1315 Proxy faster · <@UANA>, merged (time)
     Approve production…
@@ -369,7 +380,10 @@ async fn vias_halves_are_independent() {
     assert_snapshot!(town.reads("via · run 404"), @"
     via · run 404 · Proxy faster
     ⏳ On Staging since (time), waiting for approval
-    Staging ✅ done (time) · Staging (Edu) ❌ failed, not touched · Production ⏸️ waits for approval · Production (Edu) ▫️ skipped
+    ✅ Staging: done (time)
+    ❌ Staging (Edu): failed, not touched
+    ⏸️ Production: waiting for approval
+    ▫️ Production (Edu): skipped
     Ships 1 change:
     ⬜ #1315 Proxy faster · <@UANA>, merged (time)
     Approve production…
@@ -399,7 +413,10 @@ async fn vias_halves_are_independent() {
     assert_snapshot!(town.reads("via · run 404"), @"
     via · run 404 · Proxy faster
     ❌ Failed at Staging (Edu): job Staging (Edu) / Deploy, step “Configure AWS credentials”
-    Staging ✅ done (time) · Staging (Edu) ❌ failed, not touched · Production ✅ done (time) · Production (Edu) ▫️ skipped
+    ✅ Staging: done (time)
+    ❌ Staging (Edu): failed, not touched
+    ✅ Production: done (time)
+    ▫️ Production (Edu): skipped
     ⚠️ Production is split: Production runs cc8bda5 · Production (Edu) runs 267a8f4
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     Ships 1 change:
@@ -425,7 +442,8 @@ async fn report_is_tested_on_qa() {
     assert_snapshot!(town.reads("report · run 182"), @"
     report · run 182 · Count better
     ⏳ On QA since (time), waiting for approval
-    QA ✅ done (time) · Production ⏸️ waits for approval
+    ✅ QA: done (time)
+    ⏸️ Production: waiting for approval
     Ships 1 change:
     ⬜ #660 Count better · <@UANA>, merged (time)
     Approve production…
@@ -445,7 +463,8 @@ async fn report_is_tested_on_qa() {
     assert_snapshot!(town.reads("report · run 182"), @"
     report · run 182 · Count better
     ✅ fffc86c is live on Production since (time) · approved by <@UBEN> (time)
-    QA ✅ done (time) · Production ✅ done (time)
+    ✅ QA: done (time)
+    ✅ Production: done (time)
     Shipped 1 change:
     ⬜ #660 Count better · <@UANA>, merged (time)
     ");

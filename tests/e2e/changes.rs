@@ -28,7 +28,8 @@ async fn every_way_of_merging_is_one_change_with_its_person() {
     assert_snapshot!(town.says(815), @"
     h · run 815 · Hotfix
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     Ships 4 changes:
     ⬜ #4498 Five in a row · <@UANA>, merged (time)
     ⬜ #4499 Three and a merge · <@UBEN> (merged by <@UCHI>), merged (time)
@@ -108,7 +109,8 @@ async fn a_merge_of_ignored_paths_rides_along() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     Ships 2 changes:
     ⬜ #4498 Explain the API · <@UANA>, rides along: only ignored files
     ⬜ #4499 Fix RPC · <@UBEN>, merged (time)
@@ -139,7 +141,8 @@ async fn a_title_from_hell_is_only_a_title() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · <!channel> <!here> <@UBEN> <https://evil.example|x> *bold* _it_ ~no~ `code` ```pre``` @channel &lt;!everyone&gt; [a](ht…
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     Ships 1 change:
     ⬜ #4498 <!channel> <!here> <@UBEN> <https://evil.example|x> *bold* _it_ ~no~ `code` ```pre``` @channel &lt;… · <@UANA>, merged (time)
     Approve production…
@@ -177,7 +180,7 @@ async fn a_title_from_hell_is_only_a_title() {
     ");
     assert_eq!(town.mentions(), ["UANA", "UANA"], "the ping by herself");
     let texts = town.sandbox.workspace.messages("CDEPLOYS").into_iter().map(|m| m.text);
-    assert_snapshot!(texts.collect::<Vec<_>>().join("\n"), @"h · run 812 · &lt;!channel&gt; &lt;!here&gt; &lt;@UBEN&gt; &lt;https://evil.example|x&gt; *bold* _it_ ~no~ `code` ```pre``` @channel &amp;lt;!everyone&amp;gt; [a](ht…: ⏳ On Staging and Staging (WebSocket) since 07:47 UTC, waiting for approval");
+    assert_snapshot!(texts.collect::<Vec<_>>().join("\n"), @"h · run 812 · &lt;!channel&gt; &lt;!here&gt; &lt;@UBEN&gt; &lt;https://evil.example|x&gt; *bold* _it_ ~no~ `code` ```pre``` @channel &amp;lt;!everyone&amp;gt; [a](ht…: ⏳ On Staging and Staging (WebSocket) since 07:52 UTC, waiting for approval");
     town.close().await;
 }
 
@@ -191,7 +194,8 @@ async fn sixty_changes_are_cut_and_all_to_be_had() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · The sixtieth
     🕓 Waiting to start
-    Staging ▫️ not yet · Staging (WebSocket) ▫️ not yet · Production ▫️ not yet · Production (WebSocket) ▫️ not yet · Production (Canada) ▫️ not yet
+    ▫️ Staging, Staging (WebSocket): not yet
+    ▫️ Production, Production (WebSocket), Production (Canada): not yet
     Ships 60 changes:
     ⬜ #4498 Change 0 · <@UANA>, merged (time)
     ⬜ #4499 Change 1 · <@UANA>, merged (time)
@@ -222,7 +226,8 @@ async fn a_run_from_another_branch_is_said_loudly() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Deploy · ⚠️ from branch try-it
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     ⚠️ Production runs commits that are not in this: approving it takes them away.
     Ships 1 change:
     ⬜ 086886b Try something on try-it · <@UANA>, pushed without a pull request, merged (time)
@@ -237,7 +242,7 @@ async fn a_run_from_another_branch_is_said_loudly() {
     ");
     town.command("UBEN", "approve h").await;
     assert_snapshot!(town.told("UBEN"), @"
-    h 086886b goes to Production, Production (WebSocket) and Production (Canada). It ships 1 change of 1 person. It is from branch try-it, not main. It takes away commits that Production runs. Not ticked as tested: 086886b.
+    h 086886b goes to Production, Production (WebSocket) and Production (Canada). ⚠️ It is from branch try-it, not main. ⚠️ It takes away commits that Production runs. It ships 1 change of 1 person. Not ticked as tested: 086886b.
     ⬜ 086886b Try something on try-it · <@UANA>, pushed without a pull request, merged (time)
     Approve all of them
     Not now
@@ -371,7 +376,8 @@ async fn every_pipeline_is_read_from_one_line() {
     assert_snapshot!(town.reads("client · run"), @"
     client · run 957 · Highlight faster
     ⏳ On qa since (time), waiting for approval
-    qa ✅ done (time) · production ⏸️ waits for approval
+    ✅ qa: done (time)
+    ⏸️ production: waiting for approval
     Ships 1 change:
     ⬜ #7016 Highlight faster · <@UANA>, merged (time)
     Approve production…

@@ -26,7 +26,9 @@ async fn canada_failed_and_its_job_is_run_again() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ❌ Failed at Production (Canada): job Production (Canada) / Deploy, step “Install dependencies and run deploy script”
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ❓ unknown
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket): done (time)
+    ❓ Production (Canada): unknown
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs unknown: 62f5268 or 14c7efe
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     Ships 1 change:
@@ -58,7 +60,9 @@ async fn canada_failed_and_its_job_is_run_again() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC · attempt 2
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket): done (time)
+    ⏸️ Production (Canada): waiting for approval
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     Approve production…
@@ -72,14 +76,33 @@ async fn canada_failed_and_its_job_is_run_again() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC · attempt 2
     ✅ 14c7efe is live on Production, Production (WebSocket) and Production (Canada) since (time) · approved on GitHub by <@UCHI>
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ✅ done (time)
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
     assert_eq!(town.broadcasts().len(), 1, "the split was said once");
-    assert_snapshot!(town.thread(812)[1..].join("\n---\n"), @"");
+    assert_snapshot!(town.thread(812)[1..].join("\n---\n"), @"
+    <@UBEN>: h run 812 did not get through production.
+    ❌ Failed at Production (Canada): job Production (Canada) / Deploy, step “Install dependencies and run deploy script”
+    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs unknown: 62f5268 or 14c7efe
+    ❓ Production (Canada): the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
+    Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    ---
+    <@UANA> run 812 is on Staging and Staging (WebSocket).
+    Please test what you changed, then tick “I tested mine” in the notice above. Then any approver can approve production there.
+    ");
     town.command("UCHI", "status h").await;
-    assert_snapshot!(town.told("UCHI"), @"");
+    assert_snapshot!(town.told("UCHI"), @"
+    h · hypothesis/h
+    Staging (test) runs 14c7efe from run 812 since (time)
+    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
+    Production runs 14c7efe from run 812 since (time)
+    Production (WebSocket) runs 14c7efe from run 812 since (time)
+    Production (Canada) runs 14c7efe from run 812 since (time)
+    Run 812 · Fix RPC: done
+    Everything that is merged is in production.
+    ");
     town.close().await;
 }
 
@@ -95,7 +118,9 @@ async fn cancelled_half_way_through_production() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ⏹️ Cancelled by <@UCHI>
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ❓ unknown · Production (WebSocket) ⏹️ cancelled, not touched · Production (Canada) ⏹️ cancelled, not touched
+    ✅ Staging, Staging (WebSocket): done (time)
+    ❓ Production: unknown
+    ⏹️ Production (WebSocket), Production (Canada): cancelled, not touched
     ⚠️ Production is split: Production runs unknown: 62f5268 or 14c7efe · Production (WebSocket) and Production (Canada) run 62f5268
     Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
     Ships 1 change:
@@ -156,7 +181,9 @@ async fn a_redeploy_takes_a_waiting_deploys_place() {
     assert_snapshot!(town.reads("h · redeploy 41"), @"
     h · redeploy 41 · Redeploy
     ⏳ Waiting for approval
-    Staging ▫️ skipped · Staging (WebSocket) ▫️ skipped · Production ⏸️ waits for approval · Production (WebSocket) ▫️ skipped · Production (Canada) ▫️ skipped
+    ▫️ Staging, Staging (WebSocket): skipped
+    ⏸️ Production: waiting for approval
+    ▫️ Production (WebSocket), Production (Canada): skipped
     ");
     let thread = |town: &Town| {
         let replies = town.message("h · redeploy 41").replies;
@@ -179,7 +206,9 @@ async fn a_redeploy_takes_a_waiting_deploys_place() {
     assert_snapshot!(town.reads("h · redeploy 41"), @"
     h · redeploy 41 · Redeploy
     ✅ Redeployed (time); versions stay as they were · approved on GitHub by <@UBEN>
-    Staging ▫️ skipped · Staging (WebSocket) ▫️ skipped · Production ✅ done (time) · Production (WebSocket) ▫️ skipped · Production (Canada) ▫️ skipped
+    ▫️ Staging, Staging (WebSocket): skipped
+    ✅ Production: done (time)
+    ▫️ Production (WebSocket), Production (Canada): skipped
     ");
     town.command("UANA", "status h").await;
     assert_snapshot!(town.told("UANA"), @"
@@ -204,7 +233,10 @@ async fn a_merge_takes_a_redeploys_place() {
     assert_snapshot!(town.reads("h · redeploy 41"), @"
     h · redeploy 41 · Redeploy
     ⏳ On Staging since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ▫️ skipped · Production ⏸️ waits for approval · Production (WebSocket) ▫️ skipped · Production (Canada) ▫️ skipped
+    ✅ Staging: done (time)
+    ▫️ Staging (WebSocket): skipped
+    ⏸️ Production: waiting for approval
+    ▫️ Production (WebSocket), Production (Canada): skipped
     ");
     town.merged("ana-gh", "Fix RPC").await;
     assert_snapshot!(town.reads("h · redeploy 41"), @"h · redeploy 41 · Redeploy · ↪️ replaced by run 812; it did not finish");
@@ -225,7 +257,10 @@ async fn a_redeploy_that_fails_half_way() {
     assert_snapshot!(town.reads("h · redeploy 41"), @"
     h · redeploy 41 · Redeploy
     ❌ Failed at Production: job Production / Deploy, step “Install dependencies and run deploy script”
-    Staging ▫️ skipped · Staging (WebSocket) ▫️ skipped · Production ❓ unknown · Production (WebSocket) ▫️ skipped · Production (Canada) ✅ done (time)
+    ▫️ Staging, Staging (WebSocket): skipped
+    ❓ Production: unknown
+    ▫️ Production (WebSocket): skipped
+    ✅ Production (Canada): done (time)
     ⚠️ Production is split: Production runs 62f5268, instances unknown · Production (WebSocket) and Production (Canada) run 62f5268
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     ");
@@ -249,7 +284,8 @@ async fn cancelled_by_a_person() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ⏹️ Cancelled by <@UDORA>
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏹️ cancelled, not touched · Production (WebSocket) ⏹️ cancelled, not touched · Production (Canada) ⏹️ cancelled, not touched
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏹️ Production, Production (WebSocket), Production (Canada): cancelled, not touched
     Production now: Production, Production (WebSocket) and Production (Canada) run 62f5268
     Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
     Ships 1 change:
@@ -287,7 +323,8 @@ async fn the_build_failed() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ❌ Failed: job Docker Hub / Release, step “build”
-    Staging ▫️ skipped · Staging (WebSocket) ▫️ skipped · Production ▫️ skipped · Production (WebSocket) ▫️ skipped · Production (Canada) ▫️ skipped
+    ▫️ Staging, Staging (WebSocket): skipped
+    ▫️ Production, Production (WebSocket), Production (Canada): skipped
     Production now: Production, Production (WebSocket) and Production (Canada) run 62f5268
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     Ships 1 change:
@@ -310,7 +347,9 @@ async fn a_job_timed_out() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
     ⌛ Ran into a time limit at Production (Canada): job Production (Canada) / Deploy
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ❓ unknown
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket): done (time)
+    ❓ Production (Canada): unknown
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs unknown: 62f5268 or 14c7efe
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     Ships 1 change:
@@ -365,8 +404,9 @@ async fn rejected_then_run_again_and_failed() {
     town.settled().await;
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC
-    🚫 Rejected on GitHub by <@UCHI>
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production 🚫 rejected · Production (WebSocket) 🚫 rejected · Production (Canada) 🚫 rejected
+    🚫 Rejected on GitHub by <@UCHI>: “no”
+    ✅ Staging, Staging (WebSocket): done (time)
+    🚫 Production, Production (WebSocket), Production (Canada): rejected
     Production now: Production, Production (WebSocket) and Production (Canada) run 62f5268
     Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
     Ships 1 change:
@@ -377,7 +417,8 @@ async fn rejected_then_run_again_and_failed() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC · attempt 2
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     Approve production…
@@ -390,7 +431,8 @@ async fn rejected_then_run_again_and_failed() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC · attempt 2
     🚀 Going to production · approved by <@UBEN> (time)
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production 🚀 deploying · Production (WebSocket) 🚀 deploying · Production (Canada) 🚀 deploying
+    ✅ Staging, Staging (WebSocket): done (time)
+    🚀 Production, Production (WebSocket), Production (Canada): deploying
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     I tested mine
@@ -403,7 +445,9 @@ async fn rejected_then_run_again_and_failed() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC · attempt 2
     ❌ Failed at Production (Canada): job Production (Canada) / Deploy, step “Configure AWS credentials”
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ❌ failed, not touched
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket): done (time)
+    ❌ Production (Canada): failed, not touched
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
     It did not work again: ask for help. The job’s log is on GitHub.
     Ships 1 change:
@@ -436,7 +480,8 @@ async fn a_merge_cancels_a_deploy_in_the_middle_of_production() {
     assert_snapshot!(town.says(813), @"
     h · run 813 · Bump zope-interface
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ⏸️ waits for approval · Production (WebSocket) ⏸️ waits for approval · Production (Canada) ⏸️ waits for approval
+    ✅ Staging, Staging (WebSocket): done (time)
+    ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     Ships 2 changes:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)
@@ -451,7 +496,8 @@ async fn a_merge_cancels_a_deploy_in_the_middle_of_production() {
     assert_snapshot!(town.says(813), @"
     h · run 813 · Bump zope-interface
     ✅ 8bf91c5 is live on Production, Production (WebSocket) and Production (Canada) since (time) · approved by <@UBEN> (time)
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ✅ done (time)
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 2 changes:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)
@@ -491,7 +537,9 @@ async fn it_fails_twice() {
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC · attempt 2
     ❌ Failed at Production (Canada): job Production (Canada) / Deploy, step “Configure AWS credentials”
-    Staging ✅ done (time) · Staging (WebSocket) ✅ done (time) · Production ✅ done (time) · Production (WebSocket) ✅ done (time) · Production (Canada) ❌ failed, not touched
+    ✅ Staging, Staging (WebSocket): done (time)
+    ✅ Production, Production (WebSocket): done (time)
+    ❌ Production (Canada): failed, not touched
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
     It did not work again: ask for help. The job’s log is on GitHub.
     Ships 1 change:
