@@ -264,7 +264,8 @@ impl App {
         let page = |words: &str| Line::plain(words).link("on GitHub", tracked.run.url.clone());
         match phase {
             Phase::Failed | Phase::TimedOut if tracked.run.attempt > 1 => {
-                Some(page("It did not work again: ask for help. The job’s log is ").say("."))
+                let attempt = tracked.run.attempt;
+                Some(page(&format!("This was attempt {attempt}: ask for help. The job’s log is ")).say("."))
             }
             Phase::Failed | Phase::TimedOut => Some(
                 page("Next: look at the job, then re-run the failed jobs ").say(". If it fails again, ask for help."),

@@ -449,7 +449,7 @@ async fn rejected_then_run_again_and_failed() {
     ✅ Production, Production (WebSocket): done (time)
     ❌ Production (Canada): failed, not touched
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
-    It did not work again: ask for help. The job’s log is on GitHub.
+    This was attempt 2: ask for help. The job’s log is on GitHub.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
@@ -541,7 +541,7 @@ async fn it_fails_twice() {
     ✅ Production, Production (WebSocket): done (time)
     ❌ Production (Canada): failed, not touched
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
-    It did not work again: ask for help. The job’s log is on GitHub.
+    This was attempt 2: ask for help. The job’s log is on GitHub.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
