@@ -264,6 +264,11 @@ impl App {
         wanted
     }
 
+    /// Whether it is not decided yet what every environment runs.
+    pub(super) fn is_history_unread(&self) -> bool {
+        self.pipeline().is_none_or(|pipeline| self.next_of_history(pipeline).is_some())
+    }
+
     /// At the first look the past is read, by last activity, only until every environment's version is decided: a run that
     /// was last active before an environment's last deployment cannot have deployed there later.
     fn next_of_history(&self, pipeline: &Pipeline) -> Option<RunId> {

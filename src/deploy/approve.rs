@@ -109,6 +109,10 @@ impl App {
             return Err(Refusal::Behind { environment: environment.clone(), number: facts.run.number });
         }
         let gates = self.pending_gates(facts, wanted);
+        let unread = self.is_history_unread();
+        if let Some(gate) = gates.iter().find(|gate| unread && !self.state.live.contains_key(&gate.environment)) {
+            return Err(Refusal::VersionUnread(gate.environment.clone()));
+        }
         let uncompared = |gate: &&Gate| {
             let live = self.state.live.get(&gate.environment);
             live.is_some_and(|live| {

@@ -70,7 +70,12 @@ pub const COMMANDS: &[Usage] = &[
     usage("pending", "[app]", "what is merged and not in production, with people", "pending h"),
     usage("ping", "<app>", "mentions the authors of undeployed changes", "ping h"),
     usage("approve", "<app> [environment…]", "approves the waiting production environments", "approve h Production"),
-    usage("reject", "<app> <reason>", "rejects them", "reject h search is broken on Staging"),
+    usage(
+        "reject",
+        "<app> <reason>",
+        "rejects the waiting production environments",
+        "reject h search is broken on Staging",
+    ),
     usage("tested", "<app> [pr…]", "ticks your changes as tested", "tested h #4501"),
     usage("where", "<pr or link>", "follows a change to production", "where #4501"),
     usage(
@@ -79,7 +84,7 @@ pub const COMMANDS: &[Usage] = &[
         "locks the app: nothing is approved until it is released",
         "hold h migrating the database",
     ),
-    usage("release", "<app>", "unlocks it", "release h"),
+    usage("release", "<app>", "ends the hold", "release h"),
     usage("history", "<app>", "who approved, rejected or held what, and when", "history h"),
     usage("whoami", "", "who you are to me, and what you may do", "whoami"),
     usage("help", "[command]", "this, or more about one command", "help approve"),

@@ -75,7 +75,7 @@ impl App {
         old.iter().any(|s| !new.iter().any(|n| n.change.key == s.change.key))
     }
 
-    fn state_line(&self, tracked: &Tracked, phase: &Phase) -> Line {
+    pub(super) fn state_line(&self, tracked: &Tracked, phase: &Phase) -> Line {
         match phase {
             Phase::Queued => Line::plain("🕓 Waiting to start"),
             Phase::Building => Line::plain("🔨 Building the image"),
@@ -252,6 +252,13 @@ impl App {
             let line = Line::plain("🔒 On hold by ").then(self.who(&hold.by, tracked)).say(" since ").time(hold.at);
             lines.push(line.say(format!(": “{}”", cut(&hold.reason, 300))));
         }
+        let untouched = |name: &EnvName| {
+            self.kind(name) != Some(Kind::Production)
+                || !matches!(tracked.state(name), Some(State::Deployed | State::Deploying | State::Unknown(_)))
+        };
+        if newest && !tracked.run.is_over() && self.is_split() && tracked.places.keys().all(untouched) {
+            lines.push(self.live_line());
+        }
         let ended_badly = tracked.run.is_over() && !matches!(phase, Phase::Done | Phase::Nothing | Phase::Superseded);
         if ended_badly && (newest || (tracked.run.workflow == Workflow::Redeploy && self.is_latest(tracked))) {
             lines.push(self.live_line());
@@ -260,7 +267,7 @@ impl App {
         lines
     }
 
-    fn next_step(&self, tracked: &Tracked, phase: &Phase) -> Option<Line> {
+    pub(super) fn next_step(&self, tracked: &Tracked, phase: &Phase) -> Option<Line> {
         let page = |words: &str| Line::plain(words).link("on GitHub", tracked.run.url.clone());
         match phase {
             Phase::Failed | Phase::TimedOut if tracked.run.attempt > 1 => {

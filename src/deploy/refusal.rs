@@ -53,6 +53,8 @@ pub enum Refusal {
     },
     /// What lies between production and the run could not be told.
     Unclear(EnvName),
+    /// What an environment runs is still being read from GitHub's history: this might be a rollback.
+    VersionUnread(EnvName),
     /// The app is on hold.
     OnHold {
         /// Who holds it.
@@ -198,6 +200,7 @@ impl Refusal {
             Self::Changed(_) => "run changed since shown",
             Self::Behind { .. } => "production is ahead",
             Self::Unclear(_) => "commits could not be compared",
+            Self::VersionUnread(_) => "version not read yet",
             Self::OnHold { .. } => "on hold",
             Self::NotWaiting { .. } => "not waiting",
             Self::Redeployed { .. } => "replaced by a redeploy",
@@ -249,6 +252,9 @@ impl Refusal {
             ),
             Self::Unclear(environment) => format!(
                 "GitHub cannot compare what {environment} runs with this run, so it could be a rollback. Nothing was approved; decide on GitHub’s own page."
+            ),
+            Self::VersionUnread(environment) => format!(
+                "What {environment} runs is still being read from GitHub, so this could be a rollback. Nothing was approved; try again in a minute."
             ),
             Self::BotMayNot(environment) => format!(
                 "GitHub does not let Lockkeeper approve {environment}: its account is not a required reviewer there. Approve on GitHub’s page, and have it added."

@@ -138,7 +138,10 @@ impl App {
             return Err(Refusal::NothingToTick);
         }
         for key in &keys {
-            self.state.ticks.insert(key.clone(), Tick { by: request.by.clone(), at: now, run: id });
+            // A tick on this build stands as it was given.
+            if self.state.ticks.get(key).is_none_or(|tick| tick.run != id) {
+                self.state.ticks.insert(key.clone(), Tick { by: request.by.clone(), at: now, run: id });
+            }
         }
         let list: Vec<String> = keys.iter().map(ChangeKey::to_string).collect();
         let list = list.join(", ");

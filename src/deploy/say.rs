@@ -12,7 +12,7 @@ use super::name::{EnvName, RunId};
 use super::phase::Phase;
 use super::pipeline::{Environment, Kind};
 use super::run::Workflow;
-use super::track::{State, Tracked};
+use super::track::{Place, State, Tracked, Why};
 
 /// How long a new run's notice waits for its jobs and changes to be known, so that it is not posted half empty.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
@@ -27,9 +27,12 @@ impl App {
         let ids: Vec<RunId> = self.state.runs.values().filter(|t| t.noticed).map(|t| t.run.id).collect();
         let mut effects: Vec<Effect> = ids.iter().filter_map(|id| self.show(*id, now)).collect();
         for id in ids {
-            effects.extend(self.once(id, "ready", Self::ready));
-            effects.extend(self.once(id, "handover", Self::handover));
-            effects.extend(self.once(id, "trouble", Self::trouble));
+            let attempt = self.state.runs.get(&id).map_or(1, |t| t.run.attempt);
+            // The same commit is not asked to be tested again when it is started again.
+            effects.extend(self.once(id, "ready".to_owned(), Self::ready));
+            effects.extend(self.once(id, format!("handover {attempt}"), Self::handover));
+            effects.extend(self.once(id, format!("trouble {attempt}"), Self::trouble));
+            effects.extend(self.once(id, format!("stopped {attempt}"), Self::stopped));
         }
         effects
     }
@@ -55,10 +58,10 @@ impl App {
         Some(Effect::Notice(id, message))
     }
 
-    /// Says something about a run's attempt once, when it is time.
-    fn once(&mut self, id: RunId, topic: &str, say: impl Fn(&Self, &Tracked) -> Option<Said>) -> Option<Effect> {
+    /// Says something about a run once, when it is time.
+    fn once(&mut self, id: RunId, topic: String, say: impl Fn(&Self, &Tracked) -> Option<Said>) -> Option<Effect> {
         let tracked = self.state.runs.get(&id)?;
-        let topic = format!("{topic} {}:{id}", tracked.run.attempt);
+        let topic = format!("{topic}:{id}");
         if tracked.shown.is_none() || self.state.said.contains(&topic) {
             return None;
         }
@@ -107,30 +110,38 @@ impl App {
         Some(Said { thread: by.run.id, message, broadcast: false })
     }
 
-    /// A failed production or a split: the channel hears of it.
+    /// A failed production, as soon as it is seen, or a run that left production split: the channel hears of it.
     fn trouble(&self, tracked: &Tracked) -> Option<Said> {
-        // A run that a list shows as over has had its last jobs looked at only when nothing is due any more.
-        let clear = tracked.is_known() && !tracked.is_due() && self.phase(tracked) != Phase::Ending;
-        if !tracked.run.is_over() || !clear {
-            return None;
-        }
-        let production = |name: &EnvName| self.kind(name) == Some(Kind::Production);
-        let touched = tracked
-            .places
-            .iter()
-            .any(|(name, place)| production(name) && matches!(place.state, State::Unknown(_) | State::Deployed));
-        let failed = tracked.places.iter().any(|(name, place)| {
-            production(name)
-                && matches!(
-                    place.state,
-                    State::Unknown(_) | State::NotDeployed(super::track::Why::Failed | super::track::Why::TimedOut)
-                )
-        });
-        let split = touched && self.is_split();
-        if !failed && !split {
+        let failed = self.failed_production(tracked);
+        let touched = |(name, place): (&EnvName, &Place)| {
+            self.kind(name) == Some(Kind::Production) && matches!(place.state, State::Unknown(_) | State::Deployed)
+        };
+        let split = tracked.run.is_over() && tracked.places.iter().any(touched) && self.is_split();
+        if !self.is_clear(tracked) || !(failed || split) {
             return None;
         }
         Some(Said { thread: tracked.run.id, message: self.trouble_text(tracked, failed), broadcast: true })
+    }
+
+    /// The newest run ended before production and not by a decision for it: whoever started it has to act next.
+    fn stopped(&self, tracked: &Tracked) -> Option<Said> {
+        let phase = self.phase(tracked);
+        let stopped = matches!(phase, Phase::Failed | Phase::TimedOut | Phase::Broken | Phase::Rejected);
+        if !stopped || !self.is_newest(tracked) || !self.is_clear(tracked) || self.failed_production(tracked) {
+            return None;
+        }
+        Some(Said { thread: tracked.run.id, message: self.stopped_text(tracked, &phase), broadcast: false })
+    }
+
+    /// Whether what is known of a run is of now: while a closer look is due, its places are those of before.
+    fn is_clear(&self, tracked: &Tracked) -> bool {
+        tracked.is_known() && !tracked.is_due() && !tracked.is_lagging() && self.phase(tracked) != Phase::Ending
+    }
+
+    fn failed_production(&self, tracked: &Tracked) -> bool {
+        tracked.places.iter().filter(|(name, _)| self.kind(name) == Some(Kind::Production)).any(|(_, place)| {
+            matches!(place.state, State::Unknown(_) | State::NotDeployed(Why::Failed | Why::TimedOut))
+        })
     }
 }
 

@@ -46,7 +46,9 @@ impl App {
     }
 
     fn who_approves(&self) -> &'static str {
-        if self.policy.approvers.is_empty() {
+        if self.state.hold.is_some() {
+            "It is on hold: nobody can approve until it is released."
+        } else if self.policy.approvers.is_empty() {
             "Nobody can approve in Slack yet: no approvers are configured."
         } else {
             "Then any approver can approve production there."
@@ -185,6 +187,14 @@ impl App {
         message.text(self.next_after_trouble(tracked, &phase))
     }
 
+    /// The run got stuck before production. Mentions whoever started it.
+    pub(super) fn stopped_text(&self, tracked: &Tracked, phase: &Phase) -> Message {
+        let line = self.mention(&tracked.run.triggered_by).say(format!(": {} ", self.state.name));
+        let line = line.link(tracked.run.label(), tracked.run.url.clone()).say(" did not get to production.");
+        let message = Message::line(line).text(self.state_line(tracked, phase));
+        self.next_step(tracked, phase).into_iter().fold(message, Message::text)
+    }
+
     fn next_after_trouble(&self, tracked: &Tracked, phase: &Phase) -> Line {
         let next = Line::plain("Next: ");
         match self.superseder(tracked).filter(|_| *phase == Phase::Superseded) {
@@ -196,6 +206,9 @@ impl App {
                 .say("once ")
                 .link(by.run.label(), by.run.url.clone())
                 .say(" is done, start the Deploy workflow on GitHub."),
+            None if !tracked.run.is_over() => next.link("look at the run", tracked.run.url.clone()).say(
+                ". Its failed jobs can be re-run once the other environments are through, approved or rejected; approving them puts this version there.",
+            ),
             None => next
                 .link("look at the run", tracked.run.url.clone())
                 .say(" and re-run its failed jobs. There is no rollback; repair by rolling forward."),
@@ -244,8 +257,11 @@ impl App {
         let now = self.state.last_look.unwrap_or(tracked.run.updated_at);
         let message = Message::line(Line::plain(self.confirm_text(shown)));
         let message = message.list(list(&ships, 12, |s| self.change_line(s, tracked, now)));
-        let label = if shown.environments.len() == 1 { "Approve it" } else { "Approve all of them" };
-        let approve = self.approve_button(label, shown, false);
+        let label = match shown.environments.as_slice() {
+            [one] => format!("Approve {}", self.label(one)),
+            several => format!("Approve {}", plural(several.len(), "environment")),
+        };
+        let approve = self.approve_button(&label, shown, false);
         message.buttons(vec![approve, self.button("Not now", What::Dismiss)])
     }
 

@@ -184,8 +184,14 @@ impl Tracked {
             self.approvals.clear();
             self.earlier_reviews.clone_from(&self.reviews);
         }
-        self.again = !run.is_over();
         self.run = run;
+        self.again = !self.run.is_over() || self.is_lagging();
+    }
+
+    /// Whether the run is over and GitHub's list of its jobs has not caught up.
+    pub fn is_lagging(&self) -> bool {
+        let unfinished = |place: &Place| matches!(place.state, State::Queued | State::Preparing | State::Deploying);
+        self.run.is_over() && self.places.values().any(unfinished)
     }
 
     /// Whether there was a closer look.

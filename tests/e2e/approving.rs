@@ -58,7 +58,7 @@ async fn an_old_notice_never_approves_a_newer_run() {
     town.command("UANA", "approve h").await;
     let asked = town.answer("UANA").at();
     let newest = town.merge("chi-gh", "Speed up search");
-    town.click("UANA", &asked, "Approve all of them").await;
+    town.click("UANA", &asked, "Approve 3 environments").await;
     assert_snapshot!(town.told("UANA"), @"Run 813 is not the newest any more: run 814 took its place. Nothing was approved; look at its notice and approve there.");
     assert!(town.reviews().is_empty());
 
@@ -103,8 +103,6 @@ async fn what_production_is_ahead_of_is_not_approved() {
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
     ✅ Staging, Staging (WebSocket): done (time)
     ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
-    ⚠️ Production already runs something newer: approving this would roll back, so it is refused. Use the newest run, or roll forward with a new change.
-    Hold…
     ");
     assert_snapshot!(town.thread(812).join("\n"), @"
     <@UANA> run 812 is on Staging and Staging (WebSocket).
@@ -112,7 +110,7 @@ async fn what_production_is_ahead_of_is_not_approved() {
     ");
     assert_eq!(town.rang_since(before), [""; 0]);
     town.command("UANA", "approve h").await;
-    assert_snapshot!(town.told("UANA"), @"Production already runs something newer than run 812: approving it would roll back. Use the newest run, or roll forward with a new change.");
+    assert_snapshot!(town.told("UANA"), @"Run 813 is not waiting for an approval: it is live.");
     let notice = town.notice(812);
     if notice.buttons().iter().any(|button| button.text == "Approve production…") {
         town.click("UANA", &notice.at(), "Approve production…").await;
@@ -169,11 +167,11 @@ async fn one_environment_by_name() {
     assert_snapshot!(town.told("UBEN"), @"
     h 14c7efe goes to Production and Production (WebSocket). It ships 1 change of 1 person. Not ticked as tested: #4498.
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
-    Approve all of them
+    Approve 3 environments
     Not now
     ");
     let asked = town.answer("UBEN").at();
-    town.click("UBEN", &asked, "Approve all of them").await;
+    town.click("UBEN", &asked, "Approve 3 environments").await;
     assert_snapshot!(town.told("UBEN"), @"Approved: run 812 goes to Production and Production (WebSocket). Its notice shows how it gets on.");
     assert_eq!(town.reviews().len(), 2);
     town.ship(run);

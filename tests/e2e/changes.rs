@@ -156,7 +156,7 @@ async fn a_title_from_hell_is_only_a_title() {
     assert_snapshot!(town.told("UBEN"), @"
     h 14c7efe goes to Production, Production (WebSocket) and Production (Canada). It ships 1 change of 1 person. Not ticked as tested: #4498.
     ⬜ #4498 <!channel> <!here> <@UBEN> <https://evil.example|x> *bold* _it_ ~no~ `code` ```pre``` @channel &lt;… · <@UANA>, merged (time)
-    Approve all of them
+    Approve 3 environments
     Not now
     ");
     for typed in ["status h", "pending h", "where 4498", "", "ping h"] {
@@ -252,7 +252,7 @@ async fn a_run_from_another_branch_is_said_loudly() {
     assert_snapshot!(town.told("UBEN"), @"
     h 086886b goes to Production, Production (WebSocket) and Production (Canada). ⚠️ It is from branch try-it, not main. ⚠️ It takes away commits that Production runs. It ships 1 change of 1 person. Not ticked as tested: 086886b.
     ⬜ 086886b Try something on try-it · <@UANA>, pushed without a pull request, merged (time)
-    Approve all of them
+    Approve 3 environments
     Not now
     ");
     town.close().await;

@@ -65,7 +65,7 @@ async fn waiting(town: &Town) -> u64 {
 async fn approve(town: &Town) {
     town.command("UBEN", "approve h").await;
     let asked = town.answer("UBEN").at();
-    town.click("UBEN", &asked, "Approve all of them").await;
+    town.click("UBEN", &asked, "Approve 3 environments").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

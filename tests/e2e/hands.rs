@@ -108,7 +108,7 @@ impl Town {
     pub async fn approve(&self, user: &str) {
         self.command(user, "approve h").await;
         let asked = self.answer(user);
-        self.click(user, &asked.at(), "Approve all of them").await;
+        self.click(user, &asked.at(), "Approve 3 environments").await;
     }
 
     /// Fills in the one input of the form that a person has open.

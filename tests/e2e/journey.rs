@@ -61,11 +61,11 @@ async fn two_merges_become_one_production() {
     h 8bf91c5 goes to Production, Production (WebSocket) and Production (Canada). It ships 2 changes of 2 people. Not ticked as tested: #4499.
     ✅ #4498 Fix RPC · <@UANA>, tested (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)
-    Approve all of them
+    Approve 3 environments
     Not now
     ");
     assert!(town.reviews().is_empty(), "nothing is approved before it is confirmed");
-    town.click("UBEN", &asked.at(), "Approve all of them").await;
+    town.click("UBEN", &asked.at(), "Approve 3 environments").await;
     assert_eq!(town.reviews().len(), 1);
     assert_snapshot!(town.reviews()[0]["comment"].as_str().expect("a comment"), @"Approved in Slack by ben (Slack user UBEN, ben-gh at GitHub) for commit 8bf91c53cdd0cf1574c3756c6e44fe8ff5f1cae0");
     assert_snapshot!(town.told("UBEN"), @"Approved: run 813 goes to Production, Production (WebSocket) and Production (Canada). Its notice shows how it gets on.");

@@ -86,7 +86,7 @@ async fn while_an_approval_is_on_its_way() {
     town.sandbox.workspace.command("UBEN", DEPLOYS, "approve h").await.expect("an ack");
     until("a question or an approval", || async {
         let asked = town.sandbox.workspace.ephemerals("UBEN").pop()?;
-        let button = asked.buttons().into_iter().find(|button| button.text == "Approve all of them")?;
+        let button = asked.buttons().into_iter().find(|button| button.text == "Approve 3 environments")?;
         town.sandbox.workspace.click("UBEN", &asked.at(), &button.action_id).await.ok()
     })
     .await;

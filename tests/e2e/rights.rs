@@ -100,7 +100,7 @@ async fn an_account_that_is_deactivated_meanwhile_cannot_confirm() {
     town.command("UBEN", "approve h").await;
     let asked = town.answer("UBEN").at();
     town.sandbox.workspace.set_role("UBEN", Role::Gone);
-    town.click("UBEN", &asked, "Approve all of them").await;
+    town.click("UBEN", &asked, "Approve 3 environments").await;
     assert_snapshot!(town.told("UBEN"), @"This account is deactivated, so it cannot do this.");
     assert!(town.reviews().is_empty());
     town.close().await;

@@ -211,7 +211,7 @@ fn one_environment_of_two() {
     assert_snapshot!(story.heard(), @"
     answer BEN: h a000001 goes to Production (Canada). It ships 1 change of 1 person. Not ticked as tested: #4501.
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
-    [Approve it] [Not now]
+    [Approve Production (Canada)] [Not now]
     refuse BEN: There is no environment `mars`. There is `Production` and `Production (Canada)`.
     record approve by BEN: refused: misread
     ");

@@ -145,6 +145,9 @@ fn a_build_that_fails_touches_nothing() {
     Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    stopped in thread of 812: @ANA: h [run 812] did not get to production.
+    ❌ Failed: job [Docker Hub / Release], step “build”
+    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
     ");
     story.said.clear();
 }

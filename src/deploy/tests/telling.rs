@@ -75,7 +75,7 @@ fn two_merges_one_handover_one_question_one_production() {
     answer BEN: h a000002 goes to Production and Production (Canada). It ships 2 changes of 2 people. Not ticked as tested: #4502.
     • ✅ [#4501] Fix RPC · @ANA, tested 10:10
     • ⬜ [#4502] Bump zope · @BEN, merged 10:03
-    [Approve all of them] [Not now]
+    [Approve 2 environments] [Not now]
     ");
     story.click("BEN");
     assert_snapshot!(story.heard(), @"
@@ -288,6 +288,6 @@ fn a_first_deploy_has_no_list_of_changes() {
     story.ask("BEN", Action::Approve { environments: String::new() });
     assert_snapshot!(story.heard(), @"
     answer BEN: h a000001 goes to Production and Production (Canada). What production runs is not known, so its changes cannot be listed.
-    [Approve all of them] [Not now]
+    [Approve 2 environments] [Not now]
     ");
 }
