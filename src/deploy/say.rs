@@ -27,9 +27,11 @@ impl App {
         let ids: Vec<RunId> = self.state.runs.values().filter(|t| t.noticed).map(|t| t.run.id).collect();
         let mut effects: Vec<Effect> = ids.iter().filter_map(|id| self.show(*id, now)).collect();
         for id in ids {
-            effects.extend(self.once(id, "ready", Self::ready));
-            effects.extend(self.once(id, "handover", Self::handover));
-            effects.extend(self.once(id, "trouble", Self::trouble));
+            let attempt = self.state.runs.get(&id).map_or(1, |t| t.run.attempt);
+            // The same commit is not asked to be tested again when it is started again.
+            effects.extend(self.once(id, "ready".to_owned(), Self::ready));
+            effects.extend(self.once(id, format!("handover {attempt}"), Self::handover));
+            effects.extend(self.once(id, format!("trouble {attempt}"), Self::trouble));
         }
         effects
     }
@@ -54,10 +56,10 @@ impl App {
         Some(Effect::Notice(id, message))
     }
 
-    /// Says something about a run's attempt once, when it is time.
-    fn once(&mut self, id: RunId, topic: &str, say: impl Fn(&Self, &Tracked) -> Option<Said>) -> Option<Effect> {
+    /// Says something about a run once, when it is time.
+    fn once(&mut self, id: RunId, topic: String, say: impl Fn(&Self, &Tracked) -> Option<Said>) -> Option<Effect> {
         let tracked = self.state.runs.get(&id)?;
-        let topic = format!("{topic} {}:{id}", tracked.run.attempt);
+        let topic = format!("{topic}:{id}");
         if tracked.shown.is_none() || self.state.said.contains(&topic) {
             return None;
         }
@@ -108,7 +110,8 @@ impl App {
 
     /// A failed production or a split: the channel hears of it.
     fn trouble(&self, tracked: &Tracked) -> Option<Said> {
-        if !tracked.run.is_over() || !tracked.known || matches!(self.phase(tracked), Phase::Ending) {
+        // While a closer look is due, its places are those of before.
+        if !tracked.run.is_over() || !tracked.known || tracked.due || matches!(self.phase(tracked), Phase::Ending) {
             return None;
         }
         let production = |name: &EnvName| self.kind(name) == Some(Kind::Production);

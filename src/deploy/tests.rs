@@ -391,7 +391,7 @@ impl Story {
                 self.tell(Event::Performed(effect, posted));
             }
             Effect::Thread { topic, run, message, broadcast } => {
-                let topic = topic.split(' ').next().unwrap_or_default();
+                let topic = topic.split([' ', ':']).next().unwrap_or_default();
                 let place = if *broadcast { "channel and thread" } else { "thread" };
                 self.said.push(format!("{topic} in {place} of {}: {message}", self.number(*run)));
             }
