@@ -13,8 +13,9 @@ async fn two_click_at_the_same_moment() {
     let button = town.button("UANA", &notice, "Approve production…");
     let workspace = &town.sandbox.workspace;
     let (ana, ben) = tokio::join!(workspace.click("UANA", &notice, &button), workspace.click("UBEN", &notice, &button));
-    ana.expect("acknowledged");
-    ben.expect("acknowledged");
+    for clicked in [ana, ben] {
+        clicked.expect("acknowledged");
+    }
     town.settled().await;
     assert_eq!(town.reviews().len(), 1, "one approval reached GitHub");
     let (ana, ben) = (town.told("UANA"), town.told("UBEN"));
@@ -48,7 +49,7 @@ async fn an_old_notice_never_approves_a_newer_run() {
     town.waiting("ana-gh", "Fix RPC").await;
     let notice = town.notice(812);
     let button = town.button_now(&notice, "Approve production…");
-    let newer = town.waiting("ben-gh", "Bump zope-interface").await;
+    town.waiting("ben-gh", "Bump zope-interface").await;
     assert!(town.buttons(812).is_empty(), "a notice that was replaced has no buttons");
     town.click_old("UANA", &notice.at(), &button).await;
     assert_snapshot!(town.told("UANA"), @"Run 812 is not the newest any more: run 813 took its place. Nothing was approved; look at its notice and approve there.");
@@ -80,7 +81,6 @@ async fn an_old_notice_never_approves_a_newer_run() {
     (time) · <@UANA> · approve run 813 on Production, Production (WebSocket), Production (Canada) · refused: not the newest run
     (time) · <@UANA> · approve run 812 on Production, Production (WebSocket), Production (Canada) · refused: not the newest run
     ");
-    assert!(newest > newer);
     town.close().await;
 }
 
@@ -110,12 +110,8 @@ async fn what_production_is_ahead_of_is_not_approved() {
     ");
     assert_eq!(town.rang_since(before), [""; 0]);
     town.command("UANA", "approve h").await;
-    assert_snapshot!(town.told("UANA"), @"Run 813 is not waiting for an approval: it is live.");
-    let notice = town.notice(812);
-    if notice.buttons().iter().any(|button| button.text == "Approve production…") {
-        town.click("UANA", &notice.at(), "Approve production…").await;
-        assert_snapshot!(town.told("UANA"), @"Production already runs something newer than run 812: approving it would roll back. Use the newest run, or roll forward with a new change.");
-    }
+    assert_snapshot!(town.told("UANA"), @"Production already runs something newer than run 812: approving it would roll back. Use the newest run, or roll forward with a new change.");
+    assert_eq!(town.buttons(812), ["Hold…"], "nothing to approve");
     assert_eq!(town.reviews().len(), 1, "that of the newer run");
     town.close().await;
 }
