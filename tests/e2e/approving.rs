@@ -103,6 +103,8 @@ async fn what_production_is_ahead_of_is_not_approved() {
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
     ✅ Staging, Staging (WebSocket): done (time)
     ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
+    ⚠️ Production already runs something newer: approving this would roll back, so it is refused. Use the newest run, or roll forward with a new change.
+    Hold…
     ");
     assert_snapshot!(town.thread(812).join("\n"), @"
     <@UANA> run 812 is on Staging and Staging (WebSocket).
@@ -136,11 +138,11 @@ async fn one_environment_by_name() {
     assert_snapshot!(town.told("UANA"), @"
     h 14c7efe goes to Production (Canada). It ships 1 change of 1 person. Not ticked as tested: #4498.
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
-    Approve it
+    Approve Production (Canada)
     Not now
     ");
     let asked = town.answer("UANA").at();
-    town.click("UANA", &asked, "Approve it").await;
+    town.click("UANA", &asked, "Approve Production (Canada)").await;
     assert_snapshot!(town.told("UANA"), @"Approved: run 812 goes to Production (Canada). Its notice shows how it gets on.");
     assert_eq!(town.reviews()[0]["environment_ids"].as_array().map(Vec::len), Some(1));
     assert_snapshot!(town.says(812), @"
@@ -163,11 +165,11 @@ async fn one_environment_by_name() {
     assert_snapshot!(town.told("UBEN"), @"
     h 14c7efe goes to Production and Production (WebSocket). It ships 1 change of 1 person. Not ticked as tested: #4498.
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
-    Approve 3 environments
+    Approve 2 environments
     Not now
     ");
     let asked = town.answer("UBEN").at();
-    town.click("UBEN", &asked, "Approve 3 environments").await;
+    town.click("UBEN", &asked, "Approve 2 environments").await;
     assert_snapshot!(town.told("UBEN"), @"Approved: run 812 goes to Production and Production (WebSocket). Its notice shows how it gets on.");
     assert_eq!(town.reviews().len(), 2);
     town.ship(run);
@@ -396,11 +398,11 @@ async fn vias_halves_are_independent() {
     assert_snapshot!(town.told("UANA"), @"
     via cc8bda5 goes to Production. It ships 1 change of 1 person. Not ticked as tested: #1315.
     ⬜ #1315 Proxy faster · <@UANA>, merged (time)
-    Approve it
+    Approve Production
     Not now
     ");
     let asked = town.answer("UANA").at();
-    town.click("UANA", &asked, "Approve it").await;
+    town.click("UANA", &asked, "Approve Production").await;
     assert_eq!(town.reviews().len(), 1);
     town.finish_at(VIA, run, &["Production"], Outcome::Success);
     town.settled().await;

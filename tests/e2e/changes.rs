@@ -279,11 +279,11 @@ async fn questions_are_answered() {
     /deploy pending [app] what is merged and not in production, with people
     /deploy ping <app> mentions the authors of undeployed changes
     /deploy approve <app> [environment…] approves the waiting production environments
-    /deploy reject <app> <reason> rejects them
+    /deploy reject <app> <reason> rejects the waiting production environments
     /deploy tested <app> [pr…] ticks your changes as tested
     /deploy where <pr or link> follows a change to production
     /deploy hold <app> <reason> locks the app: nothing is approved until it is released
-    /deploy release <app> unlocks it
+    /deploy release <app> ends the hold
     /deploy history <app> who approved, rejected or held what, and when
     /deploy whoami who you are to me, and what you may do
     /deploy help [command] this, or more about one command

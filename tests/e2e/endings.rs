@@ -321,8 +321,12 @@ async fn the_build_failed() {
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
-    assert_snapshot!(town.thread(812).join("\n"), @"");
-    assert_eq!(town.mentions(), [""; 0]);
+    assert_snapshot!(town.thread(812).join("\n"), @"
+    <@UANA>: h run 812 did not get to production.
+    ❌ Failed: job Docker Hub / Release, step “build”
+    Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
+    ");
+    assert_eq!(town.mentions(), ["UANA"], "who started it has to act next");
     town.close().await;
 }
 
@@ -473,6 +477,7 @@ async fn a_merge_cancels_a_deploy_in_the_middle_of_production() {
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
     ✅ Staging, Staging (WebSocket): done (time)
     ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
+    ⚠️ Production is split: Production runs unknown: 62f5268 or 14c7efe · Production (WebSocket) runs 14c7efe · Production (Canada) runs 62f5268
     Ships 2 changes:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)
@@ -522,7 +527,7 @@ async fn it_fails_twice() {
     town.settled().await;
     town.command("UBEN", "approve h").await;
     let asked = town.answer("UBEN").at();
-    town.click("UBEN", &asked, "Approve it").await;
+    town.click("UBEN", &asked, "Approve Production (Canada)").await;
     town.finish(run, &["Production (Canada)"], Outcome::Failure);
     town.settled().await;
     assert_snapshot!(town.says(812), @"
