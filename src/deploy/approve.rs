@@ -218,9 +218,11 @@ impl App {
         ships
     }
 
-    /// Those changes that nobody has ticked.
+    /// Those changes that nobody has ticked; what rides along has nothing to test.
     pub(super) fn untested(&self, ships: &[Shipped]) -> Vec<ChangeKey> {
-        ships.iter().map(|s| s.change.key.clone()).filter(|key| !self.state.ticks.contains_key(key)).collect()
+        let now = self.state.last_look.unwrap_or(Timestamp::UNIX_EPOCH);
+        let open = |s: &&Shipped| !self.state.ticks.contains_key(&s.change.key) && !self.rides_along(&s.change, now);
+        ships.iter().filter(open).map(|s| s.change.key.clone()).collect()
     }
 
     /// From here on nobody else decides about these gates: the claim is committed with the effect.

@@ -86,6 +86,7 @@ pub fn form(form: &Form) -> Value {
             "type": "input",
             "block_id": REASON,
             "label": plain_text("Why?", MAX_REASON),
+            "hint": plain_text("Approvals are refused until somebody releases it. The channel reads this.", MAX_REASON),
             "element": { "type": "plain_text_input", "action_id": "reason", "min_length": 1, "max_length": MAX_REASON },
         }],
     })

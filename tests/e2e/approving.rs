@@ -234,6 +234,7 @@ async fn a_hold_stops_approvals_until_it_is_released() {
     assert_snapshot!(form.reads(), @"
     Hold h
     Why?
+    Approvals are refused until somebody releases it. The channel reads this.
     ");
     town.fill_in("UCHI", "migrating the <database>").await;
     assert_snapshot!(town.told("UCHI"), @"On hold. The channel was told.");
