@@ -106,7 +106,8 @@ impl App {
         let run = &tracked.run;
         for (environment, place) in &tracked.places {
             if let (Workflow::Deploy, Some(at)) = (run.workflow, place.deployed_at) {
-                let newer = self.state.live.get(environment).is_none_or(|live| live.since < at);
+                // GitHub tells times to the second; of two runs in one second the later one counts.
+                let newer = self.state.live.get(environment).is_none_or(|live| (live.since, live.run) < (at, id));
                 if newer {
                     let live = Live { sha: run.sha.clone(), run: id, number: run.number, since: at };
                     self.state.live.insert(environment.clone(), live);

@@ -470,6 +470,7 @@ async fn a_merge_cancels_a_deploy_in_the_middle_of_production() {
     ");
     assert_snapshot!(town.thread(813).join("\n---\n"), @"<@UANA>, your deploy of #4498 was replaced when <@UBEN> merged #4499. It now ships with run 813. Both of you test on Staging and Staging (WebSocket), then either can approve.");
     assert_eq!(town.rang_since(before).len(), 3, "trouble for Ana, the handover for both");
+    town.pass(1).await;
     town.on_staging(next);
     town.settled().await;
     assert_snapshot!(town.says(813), @"
