@@ -77,7 +77,7 @@ impl App {
             Kind::Test => " (test) runs ",
             Kind::Production => " runs ",
         });
-        let line = line.code(self.version(&environment.name));
+        let line = line.then(self.version(&environment.name));
         match (self.state.unsure.get(&environment.name), live) {
             (Some(unsure), _) => {
                 let run = self.state.runs.get(&unsure.run).map(|t| t.run.label());

@@ -314,7 +314,7 @@ impl App {
 
     /// What production runs now, by version; unknown is said.
     pub(super) fn live_line(&self) -> Line {
-        let mut versions: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut versions: Vec<(Line, Vec<&str>)> = Vec::new();
         for environment in self.pipeline().into_iter().flat_map(|p| p.production()) {
             let version = self.version(&environment.name);
             match versions.iter_mut().find(|(known, _)| *known == version) {
@@ -325,24 +325,22 @@ impl App {
         let split = if self.is_split() { "⚠️ Production is split: " } else { "Production now: " };
         let parts = versions.into_iter().map(|(version, names)| {
             let verb = if names.len() == 1 { "runs" } else { "run" };
-            Line::plain(format!("{} {verb} ", and(&names))).code(version)
+            Line::plain(format!("{} {verb} ", and(&names))).then(version)
         });
         Line::plain(split).then(Line::join(parts, " · "))
     }
 
-    /// The version of an environment in a word.
-    pub(super) fn version(&self, environment: &EnvName) -> String {
-        let live = self.state.live.get(environment).map(|live| live.sha.short().to_owned());
-        match (self.state.unsure.get(environment), live) {
-            (Some(unsure), Some(live)) => match &unsure.sha {
-                Some(sha) => format!("unknown: {live} or {}", sha.short()),
-                None => format!("{live}, instances unknown"),
-            },
-            (Some(unsure), None) => {
-                unsure.sha.as_ref().map_or("unknown".into(), |sha| format!("unknown: maybe {}", sha.short()))
-            }
-            (None, Some(live)) => live,
-            (None, None) => "unknown".into(),
+    /// The version of an environment.
+    pub(super) fn version(&self, environment: &EnvName) -> Line {
+        let live = self.state.live.get(environment).map(|live| live.sha.short());
+        let unsure = self.state.unsure.get(environment).map(|unsure| unsure.sha.as_ref().map(Sha::short));
+        let line = Line::default();
+        match (live, unsure) {
+            (Some(live), None) => line.code(live),
+            (Some(live), Some(None)) => line.code(live).say(", its servers unknown"),
+            (Some(live), Some(Some(maybe))) => line.code(live).say(" or ").code(maybe).say(", nobody knows which"),
+            (None, Some(Some(maybe))) => line.say("an unknown version, maybe ").code(maybe),
+            (None, Some(None) | None) => line.say("an unknown version"),
         }
     }
 

@@ -29,7 +29,7 @@ async fn canada_failed_and_its_job_is_run_again() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ❓ Production (Canada): unknown
-    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs unknown: 62f5268 or 14c7efe
+    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
@@ -37,7 +37,7 @@ async fn canada_failed_and_its_job_is_run_again() {
     assert_snapshot!(town.broadcasts().join("\n---\n"), @"
     <@UBEN>: h run 812 did not get through production.
     ❌ Failed at Production (Canada): job Production (Canada) / Deploy, step “Install dependencies and run deploy script”
-    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs unknown: 62f5268 or 14c7efe
+    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     ❓ Production (Canada): the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
     Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
     ");
@@ -49,8 +49,8 @@ async fn canada_failed_and_its_job_is_run_again() {
     Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
     Production runs 14c7efe from run 812 since (time)
     Production (WebSocket) runs 14c7efe from run 812 since (time)
-    Production (Canada) runs unknown: 62f5268 or 14c7efe · ❓ run 812 touched it and nobody saw the end
-    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs unknown: 62f5268 or 14c7efe
+    Production (Canada) runs 62f5268 or 14c7efe, nobody knows which · ❓ run 812 touched it and nobody saw the end
+    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     Run 812 · Fix RPC: failed
     1 change not in production.
     ");
@@ -112,14 +112,14 @@ async fn cancelled_half_way_through_production() {
     ✅ Staging, Staging (WebSocket): done (time)
     ❓ Production: unknown
     ⏹️ Production (WebSocket), Production (Canada): cancelled, not touched
-    ⚠️ Production is split: Production runs unknown: 62f5268 or 14c7efe · Production (WebSocket) and Production (Canada) run 62f5268
+    ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) and Production (Canada) run 62f5268
     Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
     assert_snapshot!(town.broadcasts().join("\n---\n"), @"
     <@UBEN>: h run 812 was cancelled by chi-gh in the middle of production.
-    ⚠️ Production is split: Production runs unknown: 62f5268 or 14c7efe · Production (WebSocket) and Production (Canada) run 62f5268
+    ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) and Production (Canada) run 62f5268
     ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
     Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
     ");
@@ -128,10 +128,10 @@ async fn cancelled_half_way_through_production() {
     h · hypothesis/h
     Staging (test) runs 14c7efe from run 812 since (time)
     Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
-    Production runs unknown: 62f5268 or 14c7efe · ❓ run 812 touched it and nobody saw the end
+    Production runs 62f5268 or 14c7efe, nobody knows which · ❓ run 812 touched it and nobody saw the end
     Production (WebSocket) runs 62f5268 from run 811 since (time)
     Production (Canada) runs 62f5268 from run 811 since (time)
-    ⚠️ Production is split: Production runs unknown: 62f5268 or 14c7efe · Production (WebSocket) and Production (Canada) run 62f5268
+    ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) and Production (Canada) run 62f5268
     Run 812 · Fix RPC: cancelled by chi-gh
     1 change not in production.
     ");
@@ -252,13 +252,13 @@ async fn a_redeploy_that_fails_half_way() {
     ❓ Production: unknown
     ▫️ Production (WebSocket): skipped
     ✅ Production (Canada): done (time)
-    ⚠️ Production is split: Production runs 62f5268, instances unknown · Production (WebSocket) and Production (Canada) run 62f5268
+    ⚠️ Production is split: Production runs 62f5268, its servers unknown · Production (WebSocket) and Production (Canada) run 62f5268
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     ");
     assert_snapshot!(town.broadcasts().join("\n---\n"), @"
     <@UBEN>: h redeploy 41 did not get through production.
     ❌ Failed at Production: job Production / Deploy, step “Install dependencies and run deploy script”
-    ⚠️ Production is split: Production runs 62f5268, instances unknown · Production (WebSocket) and Production (Canada) run 62f5268
+    ⚠️ Production is split: Production runs 62f5268, its servers unknown · Production (WebSocket) and Production (Canada) run 62f5268
     ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
     Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
     ");
@@ -345,7 +345,7 @@ async fn a_job_timed_out() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ❓ Production (Canada): unknown
-    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs unknown: 62f5268 or 14c7efe
+    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
@@ -353,7 +353,7 @@ async fn a_job_timed_out() {
     assert_snapshot!(town.broadcasts().join("\n---\n"), @"
     <@UBEN>: h run 812 did not get through production.
     ⌛ Ran into a time limit at Production (Canada): job Production (Canada) / Deploy
-    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs unknown: 62f5268 or 14c7efe
+    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     ❓ Production (Canada): the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
     Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
     ");
@@ -464,7 +464,7 @@ async fn a_merge_cancels_a_deploy_in_the_middle_of_production() {
     assert_snapshot!(town.says(812), @"h · run 812 · Fix RPC · ↪️ replaced by run 813, which ships its changes too");
     assert_snapshot!(town.broadcasts().join("\n---\n"), @"
     <@UANA>: h run 812 was replaced by run 813 in the middle of production.
-    ⚠️ Production is split: Production runs unknown: 62f5268 or 14c7efe · Production (WebSocket) runs 14c7efe · Production (Canada) runs 62f5268
+    ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) runs 14c7efe · Production (Canada) runs 62f5268
     ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
     Next: take run 813 to production: that makes it one version again. Starting the old run again would cancel the new one.
     ");
@@ -478,7 +478,7 @@ async fn a_merge_cancels_a_deploy_in_the_middle_of_production() {
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
     ✅ Staging, Staging (WebSocket): done (time)
     ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
-    ⚠️ Production is split: Production runs unknown: 62f5268 or 14c7efe · Production (WebSocket) runs 14c7efe · Production (Canada) runs 62f5268
+    ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) runs 14c7efe · Production (Canada) runs 62f5268
     Ships 2 changes:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)

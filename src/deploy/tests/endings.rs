@@ -35,13 +35,13 @@ fn one_country_failed_is_a_split() {
     ✅ Staging: done 10:05
     ✅ Production: done 10:06
     ❓ Production (Canada): unknown
-    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `unknown: a000000 or a000001`
+    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `a000000` or `a000001`, nobody knows which
     Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     trouble in channel and thread of 812: @BEN: h [run 812] did not get through production.
     ❌ Failed at Production (Canada): job [Production (Canada) / Deploy], step “Install dependencies and run deploy script”
-    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `unknown: a000000 or a000001`
+    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `a000000` or `a000001`, nobody knows which
     ❓ Production (Canada): the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
     Next: [look at the run] and re-run its failed jobs. There is no rollback; repair by rolling forward.
     ");
@@ -50,8 +50,8 @@ fn one_country_failed_is_a_split() {
     *h* · [hypothesis/h]
     • Staging (test) runs `a000001` from run 812 since 10:05
     • Production runs `a000001` from run 812 since 10:06
-    • Production (Canada) runs `unknown: a000000 or a000001` · ❓ run 812 touched it and nobody saw the end
-    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `unknown: a000000 or a000001`
+    • Production (Canada) runs `a000000` or `a000001`, nobody knows which · ❓ run 812 touched it and nobody saw the end
+    ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `a000000` or `a000001`, nobody knows which
     [Run 812] · Fix RPC: failed
     1 change not in production.
     ");
@@ -94,12 +94,12 @@ fn a_production_job_cancelled_half_way_is_unknown() {
     ✅ Staging: done 10:05
     ❓ Production: unknown
     ⏹️ Production (Canada): cancelled, not touched
-    ⚠️ Production is split: Production runs `unknown: a000000 or a000001` · Production (Canada) runs `a000000`
+    ⚠️ Production is split: Production runs `a000000` or `a000001`, nobody knows which · Production (Canada) runs `a000000`
     Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     trouble in channel and thread of 812: @BEN: h [run 812] was cancelled by chi-gh in the middle of production.
-    ⚠️ Production is split: Production runs `unknown: a000000 or a000001` · Production (Canada) runs `a000000`
+    ⚠️ Production is split: Production runs `a000000` or `a000001`, nobody knows which · Production (Canada) runs `a000000`
     ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
     Next: [look at the run] and re-run its failed jobs. There is no rollback; repair by rolling forward.
     ");
