@@ -2,6 +2,7 @@
 //! types below this folder; what is known about the outside comes in as an [`event::Event`], what shall happen outside
 //! goes out as an [`effect::Effect`].
 
+pub mod action;
 pub mod answer;
 pub mod app;
 pub mod approve;

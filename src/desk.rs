@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::clock::Clock;
+use crate::deploy::action::{REPLY_LIFE, Request};
 use crate::deploy::app::App;
 use crate::deploy::effect::Effect;
-use crate::deploy::event::{Event, REPLY_LIFE, Request};
+use crate::deploy::event::Event;
 use crate::deploy::name::AppName;
 use crate::deploy::run::Run;
 use crate::store::{Commit, Committed, EffectId, NewEffect, Store, Version};

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
+use crate::deploy::action::{Action, REPLY_LIFE, Reply, Request};
 use crate::deploy::command::{self, Command, Question};
-use crate::deploy::event::{Action, Event, REPLY_LIFE, Reply, Request};
+use crate::deploy::event::Event;
 use crate::deploy::message::{Form, Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
 use crate::questions;

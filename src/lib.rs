@@ -6,7 +6,7 @@
 //! | part | modules |
 //! |---|---|
 //! | **The domain**: every rule and every text. Pure and synchronous | [`deploy`] |
-//! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub, [`desk`] decides and commits, [`outbox`] performs |
+//! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all, [`shell`] is what its parts share; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub, [`desk`] decides and commits, [`outbox`] performs |
 //! | **The clients**, concrete, each with a base URL | [`slack`], [`github`], [`beanstalk`] |
 //! | **What is remembered** | [`store`] |
 //! | **Round about** | [`config`], [`check`], [`server`], [`log`], [`http`], [`clock`] |
@@ -52,18 +52,19 @@
 //!
 //! 1. [`slack::socket::run`] reads an [`Envelope`](slack::socket::Envelope) and hands it to [`Inbox::take`](inbox::Inbox::take), which has
 //!    [`inbound::read`](slack::inbound::read) make an [`Inbound::Command`](slack::inbound::Inbound::Command) of it and
-//!    [`command::parse`](deploy::command::parse) a [`Command::Approve`](deploy::command::Command::Approve). A typo ends here: its answer
+//!    [`command::parse`](deploy::command::parse) a [`Command::Act`](deploy::command::Command::Act) with an
+//!    [`Action`](deploy::action::Action). A typo ends here: its answer
 //!    goes back in the ack.
 //! 2. The inbox tells the app's [`Desk`](desk::Desk) that somebody [`Asked`](deploy::event::Event::Asked), with a time limit within Slack's
 //!    three seconds. The core answers nearly nothing: [`Effect::Examine`](deploy::effect::Effect::Examine), "find out what is true".
 //!    The desk commits that with the request's dedupe key; when [`Desk::tell`](desk::Desk::tell) returns, the inbox acks.
-//! 3. [`outbox::run`] claims the effect. It looks up the person ([`Shell::person`](bot::Shell::person)) and the run
+//! 3. [`outbox::run`] claims the effect. It looks up the person ([`Shell::person`](shell::Shell::person)) and the run
 //!    ([`GitHub::facts`](github::GitHub::facts)), and tells the desk: [`Examined`](deploy::event::Event::Examined). Who cannot be looked up
 //!    cannot act.
 //! 4. `deploy::approve` goes through the rules, in their order. A [`Refusal`](deploy::refusal::Refusal) is told and recorded. Else
 //!    the answer is a confirmation: its button carries a [`Shown`](deploy::message::Shown), the very run, attempt, commit and
 //!    environments that the person has seen.
-//! 5. The click comes the same way, as [`ApproveShown`](deploy::event::Action::ApproveShown), is examined again, and is granted only if
+//! 5. The click comes the same way, as [`ApproveShown`](deploy::action::Action::ApproveShown), is examined again, and is granted only if
 //!    all is still as shown. The claim on the gates, the audit line and [`Effect::Approve`](deploy::effect::Effect::Approve) are one
 //!    commit: from here on a second click finds that somebody was faster.
 //! 6. The outbox calls [`GitHub::review`](github::GitHub::review), which reads once more, posts at most once, and reads back after an
@@ -87,12 +88,12 @@
 //!
 //! # Walk 3: a new command, a new effect
 //!
-//! 1. **Words**: the variant in [`Command`](deploy::command::Command), its line in [`COMMANDS`](deploy::command::COMMANDS), its arm in
+//! 1. **Words**: the variant in [`Question`](deploy::command::Question) or [`Action`](deploy::action::Action), its line in [`COMMANDS`](deploy::command::COMMANDS), its arm in
 //!    [`parse`](deploy::command::parse), a row in the tests of that file; the table in `README.md`; the page's suggestions in
 //!    `sandbox/page/page.js`.
 //! 2. **If it changes nothing** it is a question: a function on [`App`] in `deploy/answer.rs`, its arm in [`questions`]. Done.
-//! 3. **If it changes something**: the variant in [`Action`](deploy::event::Action). The compiler now shows every `match` that has to know it:
-//!    `inbox.rs` (from words to action), `deploy/request.rs` (what to examine, who may, what to do, the audit line), `outbox.rs`
+//! 3. **If it changes something**: the variant in [`Action`](deploy::action::Action). The compiler now shows every `match` that has to know it:
+//!    `deploy/request.rs` (what to examine, who may, what to do, the audit line), `outbox.rs`
 //!    (which facts it needs).
 //! 4. **Every way in which it is refused**: a [`Refusal`](deploy::refusal::Refusal) with a sentence that says why and what to do now, and a
 //!    word for the audit log.

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::deploy::action::{Action, Reply, Request};
 use crate::deploy::effect::{Effect, Verdict};
-use crate::deploy::event::{Action, Event, Facts, Outcome, Reply, Request, Unreachable};
+use crate::deploy::event::{Event, Facts, Outcome, Unreachable};
 use crate::deploy::message::Message;
 use crate::deploy::name::{AppName, RunId, SlackId};
 use crate::github::GitHubError;

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
+use super::action::{Action, Request};
 use super::app::App;
 use super::change::{ChangeKey, Standing};
 use super::effect::{Effect, Record, Verdict};
-use super::event::{Action, Facts, Outcome, Request, RunFacts};
+use super::event::{Facts, Outcome, RunFacts};
 use super::ledger::Shipped;
 use super::message::Shown;
 use super::name::{EnvName, Login};

@@ -3,8 +3,8 @@
 
 mod environments;
 
+use super::action::Action;
 use super::change::PrRef;
-use super::event::Action;
 use super::message::{Line, Message, Part, Span};
 use super::name::PrNumber;
 

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::event::{Reply, Request};
+use super::action::{Reply, Request};
 use super::message::Message;
 use super::name::{AppName, EnvName, RunId, Sha, SlackId};
 

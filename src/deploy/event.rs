@@ -1,13 +1,12 @@
 //! What happens: everything that the core is told, and the questions that it has. The only way for anything from outside to
 //! come into the domain; what it means is decided in `app` and the files that it calls.
 
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::change::{PrRef, Range};
+use super::action::Request;
+use super::change::Range;
 use super::effect::Effect;
-use super::message::Shown;
-use super::name::{AppName, EnvName, RequestId, RunId, Sha, SlackId};
+use super::name::{EnvName, RunId, Sha};
 use super::pipeline::Pipeline;
 use super::policy::Person;
 use super::run::{CancelledBy, Details, Gate, Run};
@@ -29,74 +28,6 @@ pub enum Event {
     Performed(Effect, Outcome),
     /// Time went by.
     Tick,
-}
-
-/// A person's wish, remembered before it is acknowledged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
-    /// The same however often it is delivered.
-    pub id: RequestId,
-    /// Which app.
-    pub app: AppName,
-    /// Who.
-    pub by: SlackId,
-    /// What.
-    pub action: Action,
-    /// Where the answer goes.
-    pub reply: Reply,
-}
-
-/// The things that a person can do; questions are not among them, they change nothing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Action {
-    /// Typed: approve the newest run's waiting production environments, all or those named. Answered with a confirmation.
-    Approve {
-        /// As typed, still to be matched; empty for all.
-        environments: String,
-    },
-    /// Clicked, after a confirmation: approve just this.
-    ApproveShown(Shown),
-    /// Reject what waits.
-    Reject {
-        /// For GitHub and for the channel.
-        reason: String,
-    },
-    /// I tested my changes: all of mine that ship, or these.
-    Tested {
-        /// Empty for all of mine. A link names its repo, which has to be the app's.
-        prs: Vec<PrRef>,
-    },
-    /// Mention the authors of what is not in production.
-    Ping,
-    /// Refuse approvals until released.
-    Hold {
-        /// Shown to everybody who asks.
-        reason: String,
-    },
-    /// End the hold.
-    Release,
-}
-
-/// How long an address for answers lives (`facts/slack.md` 2.3).
-pub const REPLY_LIFE: SignedDuration = SignedDuration::from_mins(30);
-
-/// Where the answer to a request goes. Lives for 30 minutes and five answers (`facts/slack.md` 2.3).
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
-    /// Slack's `response_url`: a secret, so it has no useful `Debug`. Empty for a form without one: then the answer is ephemeral in `channel`.
-    pub url: String,
-    /// The channel where it was asked.
-    pub channel: String,
-    /// Whether the answer takes the place of the message with the button (an ephemeral one).
-    pub replace: bool,
-    /// When it was asked.
-    pub at: Timestamp,
-}
-
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reply").field("channel", &self.channel).field("replace", &self.replace).finish_non_exhaustive()
-    }
 }
 
 /// What was looked up for a request, at its time.
@@ -198,17 +129,4 @@ pub enum Outcome {
     },
     /// Given up after several tries, or refused for good: one lowercase fragment for the log, without secrets.
     Failed(String),
-}
-
-impl std::fmt::Display for Action {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Approve { .. } | Self::ApproveShown(_) => "approve",
-            Self::Reject { .. } => "reject",
-            Self::Tested { .. } => "tested",
-            Self::Ping => "ping",
-            Self::Hold { .. } => "hold",
-            Self::Release => "release",
-        })
-    }
 }

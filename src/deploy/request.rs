@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::action::{Action, Request};
 use super::app::{App, Hold, Tick};
 use super::change::{Change, ChangeKey, PrRef};
 use super::command;
 use super::effect::{Effect, Record};
-use super::event::{Action, Facts, Request, Unreachable};
+use super::event::{Facts, Unreachable};
 use super::ledger::Shipped;
 use super::message::{Line, Message};
 use super::name::{EnvName, Login, SlackId};

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::action::{Action, Reply, Request};
 use super::app::App;
 use super::change::{Change, ChangeKey, PrRef, Range, Standing};
 use super::effect::Effect;
-use super::event::{Action, Event, Facts, Finding, Look, Outcome, Reply, Request, RunFacts, Unreachable, Wanted};
+use super::event::{Event, Facts, Finding, Look, Outcome, RunFacts, Unreachable, Wanted};
 use super::message::{Message, Part, Shown, What};
 use super::name::{EnvName, Login, RequestId, RunId, Sha, SlackId};
 use super::pipeline::{Environment, Kind, Pipeline};

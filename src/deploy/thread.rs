@@ -1,9 +1,9 @@
 //! What is said beside the notice: in its thread, in the channel, and to one person after a decision. Only the words; when it is
 //! time to say them, and that they are said once, is decided in `say`.
 
+use super::action::Action;
 use super::app::{App, Hold};
 use super::effect::Verdict;
-use super::event::Action;
 use super::ledger::Shipped;
 use super::message::{Line, Message, Shown, What};
 use super::name::{Login, SlackId};

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::deploy::event::Reply;
+use crate::deploy::action::Reply;
 use crate::deploy::message::{Form, Press};
 use crate::deploy::name::{RequestId, SlackId};
 

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::deploy::event::Action;
+use crate::deploy::action::Action;
 
 #[test]
 fn two_merges_one_handover_one_question_one_production() {

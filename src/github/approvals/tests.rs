@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::deploy::event::{Action, Reply, Request};
+use crate::deploy::action::{Action, Reply, Request};
 use crate::deploy::name::RequestId;
 use crate::github::Patience;
 use crate::github::tests::{Call, Calls, github_with, impatient, pipeline, raw_run, without_paging};
