@@ -2,10 +2,12 @@
 //! talking in `inbox`, `watch` and `outbox`.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -110,10 +112,11 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
     let (watching, performing) = (TaskTracker::new(), TaskTracker::new());
     // The outbox goes last: what was acknowledged on the way down is still performed, or kept for the next start.
     let (watch, perform) = (CancellationToken::new(), CancellationToken::new());
+    let leave = shutdown.child_token();
     for (name, settings) in &shell.config.apps {
         let (desk, now) = (shell.desk(name)?, shell.looks[name].clone());
         let watcher = Watcher { shell: shell.clone(), name: name.clone(), settings: settings.clone(), desk, now };
-        watching.spawn(watcher.run(watch.clone()));
+        watching.spawn(vital("a watcher", watcher.run(watch.clone()), watch.clone(), leave.clone()));
     }
     let readiness = {
         let shell = shell.clone();
@@ -121,7 +124,8 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
     };
     info!(apps = shell.config.apps.len(), listen = %listener.local_addr()?, "Lockkeeper starts");
     watching.spawn(server::serve(listener, watch.clone(), readiness));
-    performing.spawn(outbox::run(shell.clone(), perform.clone()));
+    let outbox = outbox::run(shell.clone(), perform.clone());
+    performing.spawn(vital("the outbox", outbox, perform.clone(), leave.clone()));
 
     let inbox = Inbox::new(shell.clone(), home);
     let taking = inbox.clone();
@@ -129,11 +133,11 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
         let inbox = taking.clone();
         async move { inbox.take(envelope).await }
     };
-    let leave = shutdown.child_token();
     let knocking = tokio::spawn(knock(shell.github.clone(), leave.clone()));
     let result =
         socket::run(shell.slack.clone(), SocketSettings::default(), shell.sockets.clone(), handler, leave.clone())
             .await;
+    let broken = leave.is_cancelled() && !shutdown.is_cancelled();
     leave.cancel();
     let result = result.and(knocking.await.context("knock at GitHub").flatten());
     let farewell = async {
@@ -147,7 +151,19 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
         tracing::warn!("something did not answer in time: what was left undone is done after the next start");
     }
+    if result.is_ok() && broken {
+        bail!("a part of the bot broke, see the log; nothing that was acknowledged is lost");
+    }
     result
+}
+
+/// A part that ends before it was told to ends the bot: one that is half alive is worse than one that is started again.
+async fn vital(part: &str, work: impl Future<Output = ()>, told: CancellationToken, leave: CancellationToken) {
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    if ended.is_err() || !told.is_cancelled() {
+        tracing::error!("{part} broke");
+        leave.cancel();
+    }
 }
 
 /// Who the bot is. Slack being away is waited out; a token that it does not take ends the start.
@@ -179,4 +195,25 @@ async fn knock(github: GitHub, leave: CancellationToken) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn leaves(work: impl Future<Output = ()>, told: bool) -> bool {
+        let (ending, leave) = (CancellationToken::new(), CancellationToken::new());
+        if told {
+            ending.cancel();
+        }
+        vital("a part", work, ending, leave.clone()).await;
+        leave.is_cancelled()
+    }
+
+    #[tokio::test]
+    async fn a_part_that_breaks_ends_the_bot() {
+        assert!(!leaves(async {}, true).await, "it ended as it was told");
+        assert!(leaves(async {}, false).await, "nobody told it to end");
+        assert!(leaves(async { panic!("a bug") }, true).await);
+    }
 }

@@ -2,9 +2,11 @@
 //! hears of it. Here is the only place where an app's document changes. Nothing slow happens at a desk: no network, only
 //! the store.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use futures_util::FutureExt;
 use jiff::SignedDuration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -108,7 +110,9 @@ impl Clerk {
                 () = closing.cancelled() => None,
             };
             let Some(letter) = letter else { return };
-            let done = self.decide(letter.event, letter.settles).await;
+            // A bug in a rule must not close the desk: nothing of the broken decision is remembered, and the next may be well.
+            let decision = AssertUnwindSafe(self.decide(letter.event, letter.settles)).catch_unwind().await;
+            let done = decision.unwrap_or_else(|_| Err(anyhow!("deciding about {} broke off", self.name)));
             // Nobody may be waiting any more; the decision stands all the same.
             let _ = letter.done.send(done);
         }
