@@ -19,7 +19,7 @@ pub const H: &str = "hypothesis/h";
 /// Its channel.
 pub const DEPLOYS: &str = "CDEPLOYS";
 /// The longest that anything may take before a story fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The settings of a town, unless a story brings its own: one app, four people, three of them may approve.
 pub const SETTINGS: &str = r##"
