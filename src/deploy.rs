@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod message;
 pub mod name;
 pub mod notice;
+pub mod offer;
 pub mod phase;
 pub mod pipeline;
 pub mod policy;

@@ -102,7 +102,7 @@
 //!    `App::settle`. Ask first: what if this is performed twice?
 //! 6. **The client's call** in `slack/` or `github/`; reads may be repeated, a write is sent once. Then the route in `sandbox/`, made from
 //!    the documentation and not from the client.
-//! 7. **A button**: the variant in [`What`](deploy::message::What), its arm in `inbox.rs`, where it is shown in `deploy/notice.rs`.
+//! 7. **A button**: the variant in [`What`](deploy::message::What), its arm in `inbox.rs`, where it is offered in `deploy/offer.rs`.
 //!
 //! The tests, in the same order: rows for the parser; a story in `deploy/tests/` that plays GitHub by hand and reads every effect;
 //! if it must hold in any order of events, a law in `deploy/tests/laws.rs`; the client against a small server; and a story in
