@@ -12,7 +12,7 @@ use super::name::{PrNumber, RunId, SlackId};
 use super::phase::Phase;
 use super::pipeline::{Environment, Kind};
 use super::run::Workflow;
-use super::text::{cut, list, plural};
+use super::text::{cut, linked, list, plural};
 use super::track::{State, Tracked};
 
 /// How old the last look at GitHub may be before an answer says so.
@@ -69,11 +69,7 @@ impl App {
 
     fn environment_status(&self, environment: &Environment) -> Line {
         let live = self.state.live.get(&environment.name);
-        let line = match &environment.url {
-            Some(url) => Line::default().link(environment.label.clone(), url.clone()),
-            None => Line::plain(environment.label.clone()),
-        };
-        let line = line.say(match environment.kind {
+        let line = linked(environment).say(match environment.kind {
             Kind::Test => " (test) runs ",
             Kind::Production => " runs ",
         });
@@ -120,7 +116,7 @@ impl App {
         }
         let title = Line::default()
             .bold(self.state.name.as_str())
-            .say(format!(" · {} not in production", self.amount(&pending)));
+            .say(format!(" · {} not in production", plural(pending.len(), "change")));
         let message = Message::line(title).list(list(&pending, 25, |s| self.pending_line(s, now)));
         let anybody = pending.iter().any(|s| !self.rides_along(&s.change, now));
         let ping = anybody.then(|| self.button("Ping their authors", What::Ping));

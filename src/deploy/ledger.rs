@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
-use super::change::{Change, ChangeKey, Range, Standing};
+use super::change::{Change, ChangeKey, Range};
 use super::name::{EnvName, RunId, Sha};
 use super::pipeline::{Kind, Pipeline};
 use super::run::Workflow;
@@ -208,11 +208,6 @@ impl App {
         let versions: BTreeSet<&Sha> =
             names.iter().filter_map(|name| self.state.live.get(name)).map(|live| &live.sha).collect();
         versions.len() > 1 || names.iter().any(|name| self.state.unsure.contains_key(name))
-    }
-
-    /// Whether a production environment already has commits that the run lacks: approving would be a rollback.
-    pub fn is_behind(ranges: &[(EnvName, Sha, Range)]) -> Option<&EnvName> {
-        ranges.iter().find(|(_, _, range)| range.standing == Standing::Behind).map(|(name, _, _)| name)
     }
 
     pub(super) fn kind(&self, environment: &EnvName) -> Option<Kind> {

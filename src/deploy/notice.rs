@@ -11,7 +11,7 @@ use super::name::{EnvName, Login, Sha, SlackId};
 use super::phase::Phase;
 use super::pipeline::{Environment, Kind, Pipeline};
 use super::run::Workflow;
-use super::text::{and, cut, list, plural};
+use super::text::{and, cut, linked, list, plural};
 use super::track::{Approval, State, Tracked, Why};
 
 /// How many changes a notice lists; *What changes?* lists all.
@@ -446,10 +446,7 @@ fn sign(environment: &Environment, tracked: &Tracked) -> Sign {
 }
 
 fn group_line((sign, words): Sign, environments: &[&Environment], tracked: &Tracked) -> Line {
-    let names = environments.iter().map(|e| match &e.url {
-        Some(url) => Line::default().link(e.label.clone(), url.clone()),
-        None => Line::plain(e.label.clone()),
-    });
+    let names = environments.iter().map(|e| linked(e));
     let line = Line::plain(format!("{sign} ")).then(Line::join(names, ", ")).say(format!(": {words}"));
     let deployed =
         environments.iter().filter_map(|e| tracked.places.get(&e.name)).filter(|p| p.state == State::Deployed);

@@ -1,6 +1,7 @@
 //! How words are put together, the same everywhere: lists, plurals, cuts. No sentence of the product lives here.
 
 use super::message::{Line, List};
+use super::pipeline::Environment;
 
 /// `a`, `a and b`, `a, b and c`.
 pub fn and<S: AsRef<str>>(names: &[S]) -> String {
@@ -35,4 +36,12 @@ pub fn cut(text: &str, most: usize) -> String {
 /// The first items of a list, and how many more there are.
 pub fn list<T>(items: &[T], most: usize, line: impl Fn(&T) -> Line) -> List {
     List { lines: items.iter().take(most).map(line).collect(), more: items.len().saturating_sub(most) }
+}
+
+/// An environment by what people call it, linked where a person can look at it.
+pub fn linked(environment: &Environment) -> Line {
+    match &environment.url {
+        Some(url) => Line::default().link(environment.label.clone(), url.clone()),
+        None => Line::plain(environment.label.clone()),
+    }
 }

@@ -10,7 +10,7 @@ use super::name::{Login, SlackId};
 use super::phase::Phase;
 use super::pipeline::{Environment, Kind};
 use super::run::{Review, Run, Workflow};
-use super::text::{and, cut, list, plural};
+use super::text::{and, cut, linked, list, plural};
 use super::track::{State, Tracked};
 
 impl App {
@@ -62,11 +62,7 @@ impl App {
     fn test_places(&self, tracked: &Tracked) -> Line {
         let test = self.pipeline().into_iter().flat_map(|p| p.test());
         let on = test.filter(|e| tracked.state(&e.name) == Some(State::Deployed));
-        let names = on.map(|e| match &e.url {
-            Some(url) => Line::default().link(e.label.clone(), url.clone()),
-            None => Line::plain(e.label.clone()),
-        });
-        Line::join(names, " and ")
+        Line::join(on.map(linked), " and ")
     }
 
     /// Test environments that production needs and that the run did not reach.
@@ -305,10 +301,5 @@ impl App {
             None => line.say("the run"),
         };
         Message::line(line.say(" and approve again if it still waits."))
-    }
-
-    /// How many changes and people somebody would ship, in words.
-    pub(super) fn amount(&self, ships: &[Shipped]) -> String {
-        plural(ships.len(), "change")
     }
 }

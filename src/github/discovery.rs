@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
 
 use super::rights::EnvironmentSettings;
@@ -246,25 +248,8 @@ fn kind(draft: &Draft, alone: bool) -> Kind {
 
 /// The bytes of a base64 text with line breaks; `None` for what is none.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    let (mut bytes, mut word, mut bits) = (Vec::new(), 0_u32, 0);
-    for digit in text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=') {
-        let six = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        word = word << 6 | u32::from(six);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            let [_, _, _, byte] = (word >> bits).to_be_bytes();
-            bytes.push(byte);
-        }
-    }
-    Some(bytes)
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=').collect();
+    STANDARD_NO_PAD.decode(digits).ok()
 }
 
 fn did_you_mean(name: &EnvName, known: &[Draft]) -> String {
