@@ -22,6 +22,8 @@ pub const SCOPES: &[(&str, &str)] = &[
     ("groups:read", "finding private channels by name"),
     ("channels:history", "finding its own message again after a doubtful attempt"),
     ("groups:history", "the same in private channels"),
+    ("im:write", "reminders and questions to one person"),
+    ("im:history", "finding such a message again"),
 ];
 
 /// Prints the findings, one line each; `true` when all would work.

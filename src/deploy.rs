@@ -3,14 +3,18 @@
 //! goes out as an [`effect::Effect`].
 
 pub mod action;
+pub mod aftermath;
 pub mod answer;
 pub mod app;
 pub mod approve;
 pub mod change;
 pub mod command;
+pub mod dispatch;
 pub mod effect;
 pub mod event;
+pub mod form;
 pub mod ledger;
+pub mod mend;
 pub mod message;
 pub mod name;
 pub mod notice;
@@ -19,12 +23,16 @@ pub mod phase;
 pub mod pipeline;
 pub mod policy;
 pub mod refusal;
+pub mod remind;
 pub mod request;
+pub mod revert;
 pub mod run;
 pub mod say;
+pub mod server;
 pub mod text;
 pub mod thread;
 pub mod track;
+pub mod variable;
 
 #[cfg(test)]
 mod tests;

@@ -187,6 +187,7 @@ impl Clerk {
                 | Event::Discovered(_)
                 | Event::Seen(_)
                 | Event::Learned(_)
+                | Event::Surveyed(_)
                 | Event::Performed(..)
                 | Event::Tick => None,
             },
@@ -224,7 +225,12 @@ fn asked(event: &Event) -> Option<(&Request, Option<&Run>)> {
             let run = facts.as_ref().ok().and_then(|facts| facts.run.as_ref());
             Some((request, run.map(|facts| &facts.run)))
         }
-        Event::Discovered(_) | Event::Seen(_) | Event::Learned(_) | Event::Performed(..) | Event::Tick => None,
+        Event::Discovered(_)
+        | Event::Seen(_)
+        | Event::Learned(_)
+        | Event::Surveyed(_)
+        | Event::Performed(..)
+        | Event::Tick => None,
     }
 }
 
@@ -232,7 +238,13 @@ fn asked(event: &Event) -> Option<(&Request, Option<&Run>)> {
 fn queued(app: &AppName, effect: &Effect) -> anyhow::Result<NewEffect> {
     let (lane, key, expires) = match effect {
         Effect::Examine(request, _) => (format!("ask {}", request.id), None, Some(request.reply.at + PATIENCE)),
-        Effect::Approve(_) | Effect::Reject(_) => (format!("github {app}"), None, None),
+        Effect::Approve(_) | Effect::Reject(_) | Effect::Dispatch(_) | Effect::Mend(_) | Effect::Revert(_) => {
+            (format!("github {app}"), None, None)
+        }
+        // A newer verdict about a pull request makes an older one that was not given yet pointless.
+        Effect::Mark(mark) => (format!("mark {app}"), Some(format!("mark {}", mark.pr)), None),
+        Effect::Set(_) => (format!("set {app}"), None, None),
+        Effect::Whisper { to, .. } => (format!("person {to}"), None, None),
         Effect::Notice(run, _) => (format!("channel {app}"), Some(format!("notice {run}")), None),
         Effect::Thread { .. } | Effect::Announce { .. } => (format!("channel {app}"), None, None),
         Effect::Answer(reply, to, _) => (format!("answer {to}"), None, Some(reply.at + REPLY_LIFE)),

@@ -11,7 +11,8 @@ use tracing::{debug, error, warn};
 use crate::deploy::action::{Action, REPLY_LIFE, Reply, Request};
 use crate::deploy::command::{self, Command, Question};
 use crate::deploy::event::Event;
-use crate::deploy::message::{Form, Message, Press, What};
+use crate::deploy::form::{Filled, Form, Remarks};
+use crate::deploy::message::{Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
 use crate::questions;
 use crate::shell::Shell;
@@ -35,11 +36,12 @@ pub struct Inbox {
 }
 
 /// How something was asked; it decides what an acknowledgement can say (`facts/slack.md` 1.6).
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Way {
     Typed,
     Clicked,
-    Sent,
+    /// With the input beside which a mistake is said.
+    Sent(String),
 }
 
 /// Who asks what where.
@@ -80,13 +82,7 @@ impl Inbox {
             Inbound::Click { press, user, reply, id, trigger } => {
                 self.click(press, Asked { way: Way::Clicked, id, user, reply, trigger }).await
             }
-            Inbound::Submit { form: Form::Hold(app), reason, user, id } => {
-                // A form has no response_url: the answer goes to the app's channel, for that person alone.
-                let reply =
-                    Reply { url: String::new(), channel: String::new(), replace: false, at: self.shell.clock.now() };
-                let asked = Asked { way: Way::Sent, id, user, reply, trigger: String::new() };
-                self.act(app, Action::Hold { reason }, asked).await
-            }
+            Inbound::Submit { form, filled, user, id } => self.filled_in(form, filled, user, id).await,
             Inbound::Ignored(why) => {
                 debug!("ignored a payload: {why}");
                 Verdict::Ack
@@ -119,7 +115,13 @@ impl Inbox {
             What::Tested => Action::Tested { prs: Vec::new() },
             What::Release => Action::Release,
             What::Ping => Action::Ping,
-            What::HoldForm => return self.open(app, asked),
+            What::Open(form) => return self.open(form, asked),
+            What::Dispatch(dispatch) => Action::Dispatch(dispatch),
+            What::Mend(mend) => Action::Mend(mend),
+            What::RollForward(forward) => Action::RollForward(forward),
+            What::Aftermath(aftermath) => Action::Aftermath(aftermath),
+            What::Remind(remind) => Action::Remind(remind),
+            What::Variables(variables) => Action::Variables(variables),
             What::Dismiss => return self.dismiss(asked),
             What::Changes(run) => {
                 let Ok(desk) = self.shell.desk(&app) else { return Verdict::Ack };
@@ -135,10 +137,22 @@ impl Inbox {
         self.act(app, action, asked).await
     }
 
+    /// A form has no `response_url`: the answer goes to the app's channel, for that person alone.
+    async fn filled_in(&self, form: Form, filled: Filled, user: SlackId, id: RequestId) -> Verdict {
+        let action = match form.read(&filled) {
+            Ok(action) => action,
+            Err(remarks) => return Verdict::AckWith(blocks::form_remarks(&remarks)),
+        };
+        let reply = Reply { url: String::new(), channel: String::new(), replace: false, at: self.shell.clock.now() };
+        let input = filled.words.into_keys().chain(filled.chosen.into_keys()).next().unwrap_or_default();
+        let asked = Asked { way: Way::Sent(input), id, user, reply, trigger: String::new() };
+        self.act(form.app().clone(), action, asked).await
+    }
+
     /// Commits a request, then acknowledges it. What cannot be remembered is not acknowledged, where the acknowledgement cannot
     /// carry the sentence: Slack shows its own warning then.
     async fn act(&self, app: AppName, action: Action, asked: Asked) -> Verdict {
-        let way = asked.way;
+        let way = asked.way.clone();
         let Ok(desk) = self.shell.desk(&app) else {
             return cannot(way, &format!("There is no app {app} here any more."));
         };
@@ -172,10 +186,12 @@ impl Inbox {
     }
 
     /// The trigger lives for three seconds, so a form is opened at once; one that was not opened is simply clicked again.
-    fn open(&self, app: AppName, asked: Asked) -> Verdict {
+    fn open(&self, form: Form, asked: Asked) -> Verdict {
+        let Ok(desk) = self.shell.desk(form.app()) else { return Verdict::Ack };
         let shell = self.shell.clone();
         self.later.spawn(async move {
-            if let Err(error) = shell.slack.open_form(&asked.trigger, &Form::Hold(app)).await {
+            let view = desk.app().view(&form, shell.clock.now());
+            if let Err(error) = shell.slack.open_form(&asked.trigger, &form, &view).await {
                 warn!("could not open a form: {error}");
             }
         });
@@ -213,6 +229,6 @@ fn cannot(way: Way, words: &str) -> Verdict {
     match way {
         Way::Typed => answer(&Message::plain(words)),
         Way::Clicked => Verdict::NoAck,
-        Way::Sent => Verdict::AckWith(blocks::form_error(words)),
+        Way::Sent(input) => Verdict::AckWith(blocks::form_remarks(&Remarks::from([(input, words.to_owned())]))),
     }
 }

@@ -20,6 +20,11 @@ use crate::shell::Shell;
 use crate::slack::SlackError;
 use crate::store::Claimed;
 
+mod dispatch;
+mod mend;
+mod revert;
+mod variable;
+
 /// A claim ends by itself after this long: longer than any performance, all its calls bounded.
 const LEASE: SignedDuration = SignedDuration::from_mins(2);
 /// The longest that the outbox sleeps when nothing is due.
@@ -132,8 +137,19 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
 /// How long an effect is worth trying. What the channel has to know waits out a night; a person who approved does not.
 fn patience(effect: &Effect) -> SignedDuration {
     match effect {
-        Effect::Examine(..) | Effect::Approve(_) | Effect::Reject(_) => SignedDuration::from_mins(10),
-        Effect::Notice(..) | Effect::Thread { .. } | Effect::Announce { .. } => SignedDuration::from_hours(24),
+        Effect::Examine(..)
+        | Effect::Approve(_)
+        | Effect::Reject(_)
+        | Effect::Dispatch(_)
+        | Effect::Mend(_)
+        | Effect::Revert(_) => SignedDuration::from_mins(10),
+        Effect::Notice(..)
+        | Effect::Thread { .. }
+        | Effect::Announce { .. }
+        | Effect::Whisper { .. }
+        | Effect::Mark(_) => SignedDuration::from_hours(24),
+        // Its values live only as long as the process.
+        Effect::Set(_) => SignedDuration::from_hours(1),
         Effect::Answer(..) | Effect::Record(_) => SignedDuration::from_mins(30),
     }
 }
@@ -153,9 +169,18 @@ async fn perform(shell: &Shell, claimed: &Claimed, effect: Effect) -> anyhow::Re
         Effect::Thread { run, ref message, broadcast, .. } => {
             let thread = shell.desk(&claimed.app)?.app().address(run).map(|address| address.ts.clone());
             let broadcast = broadcast && thread.is_some();
-            post(shell, claimed, message, Place { thread, broadcast }, effect.clone()).await
+            post(shell, claimed, message, Place { thread, broadcast, ..Place::default() }, effect.clone()).await
         }
         Effect::Announce { ref message, .. } => post(shell, claimed, message, Place::default(), effect.clone()).await,
+        Effect::Whisper { ref to, ref message, .. } => {
+            let place = Place { person: Some(to.clone()), ..Place::default() };
+            post(shell, claimed, message, place, effect.clone()).await
+        }
+        Effect::Dispatch(order) => dispatch::perform(shell, claimed, order).await,
+        Effect::Mend(repair) => mend::perform(shell, claimed, repair).await,
+        Effect::Revert(reverting) => revert::perform(shell, claimed, reverting).await,
+        Effect::Mark(mark) => variable::mark(shell, claimed, mark).await,
+        Effect::Set(setting) => variable::set(shell, claimed, setting).await,
         Effect::Answer(reply, to, message) => answer(shell, &claimed.app, &reply, &to, &message).await,
         Effect::Record(_) => bail!("a record is written by the commit, not performed"),
     }
@@ -174,18 +199,27 @@ async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<F
     let desk = shell.desk(&request.app).map_err(|_| Unreachable::GitHub)?;
     let app = desk.app();
     let person = shell.person(&request.by, app.policy()).await?;
-    let run = match request.action {
-        Action::Approve { .. } | Action::ApproveShown(_) | Action::Reject { .. } => {
-            let pipeline = app.pipeline().ok_or(Unreachable::GitHub)?;
-            let facts = shell.github.facts(pipeline, run, &app.deployed()).await;
-            facts.map_err(|error| {
-                warn!(app.name = %request.app, "could not read the facts of an approval: {error}");
-                Unreachable::GitHub
-            })?
-        }
-        Action::Tested { .. } | Action::Ping | Action::Hold { .. } | Action::Release => None,
+    let mut facts = Facts::of(person);
+    let pipeline = || app.pipeline().ok_or(Unreachable::GitHub);
+    let unread = |error: GitHubError| {
+        warn!(app.name = %request.app, "could not read the facts of a request: {error}");
+        Unreachable::GitHub
     };
-    Ok(Facts { person, run })
+    match request.action {
+        Action::Approve { .. } | Action::ApproveShown(_) | Action::Reject { .. } | Action::Mend(_) => {
+            facts.run = shell.github.facts(pipeline()?, run, &app.deployed()).await.map_err(unread)?;
+        }
+        Action::Dispatch(_) => facts.look = Some(shell.github.look(pipeline()?).await.map_err(unread)?),
+        Action::Tested { .. }
+        | Action::Ping
+        | Action::Hold { .. }
+        | Action::Release
+        | Action::RollForward(_)
+        | Action::Aftermath(_)
+        | Action::Remind(_)
+        | Action::Variables(_) => {}
+    }
+    Ok(facts)
 }
 
 async fn review(shell: &Shell, verdict: Verdict, approve: bool) -> anyhow::Result<Performed> {
@@ -213,6 +247,8 @@ async fn review(shell: &Shell, verdict: Verdict, approve: bool) -> anyhow::Resul
 /// Where a new message goes.
 #[derive(Default)]
 struct Place {
+    /// Somebody's direct messages, instead of the app's channel.
+    person: Option<SlackId>,
     thread: Option<String>,
     broadcast: bool,
 }
@@ -243,7 +279,11 @@ async fn post(
     place: Place,
     effect: Effect,
 ) -> anyhow::Result<Performed> {
-    let channel = match shell.channel(&claimed.app).await {
+    let channel = match &place.person {
+        Some(person) => shell.slack.direct(person).await,
+        None => shell.channel(&claimed.app).await,
+    };
+    let channel = match channel {
         Ok(channel) => channel,
         Err(error) => return Ok(not_sent(error)),
     };

@@ -16,7 +16,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::deploy::message::{Form, Message};
+use crate::deploy::form::{Form, View};
+use crate::deploy::message::Message;
 use crate::deploy::name::SlackId;
 use crate::deploy::policy::Account;
 
@@ -122,6 +123,21 @@ struct Channels {
 #[derive(Deserialize)]
 struct OneChannel {
     channel: Channel,
+}
+
+#[derive(Deserialize)]
+struct Opened {
+    view: WithId,
+}
+
+#[derive(Deserialize)]
+struct Direct {
+    channel: WithId,
+}
+
+#[derive(Deserialize)]
+struct WithId {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -269,10 +285,23 @@ impl Slack {
         self.wire.post("chat.postEphemeral", &body).await.map(|Nothing {}| ())
     }
 
-    /// Opens a form. The trigger lives for 3 seconds.
-    pub async fn open_form(&self, trigger: &str, form: &Form) -> Result<(), SlackError> {
-        let body = json!({ "trigger_id": trigger, "view": blocks::form(form) });
-        self.wire.post("views.open", &body).await.map(|Nothing {}| ())
+    /// Opens a form; the trigger lives for 3 seconds. Gives the id by which it can be changed.
+    pub async fn open_form(&self, trigger: &str, form: &Form, view: &View) -> Result<String, SlackError> {
+        let body = json!({ "trigger_id": trigger, "view": blocks::modal(form, view) });
+        let opened: Opened = self.wire.post("views.open", &body).await?;
+        Ok(opened.view.id)
+    }
+
+    /// Changes a form that stands open.
+    pub async fn change_form(&self, id: &str, form: &Form, view: &View) -> Result<(), SlackError> {
+        let body = json!({ "view_id": id, "view": blocks::modal(form, view) });
+        self.wire.post("views.update", &body).await.map(|Nothing {}| ())
+    }
+
+    /// The channel of somebody's direct messages with the bot, made if need be.
+    pub async fn direct(&self, user: &SlackId) -> Result<String, SlackError> {
+        let opened: Direct = self.wire.post("conversations.open", &json!({ "users": user })).await?;
+        Ok(opened.channel.id)
     }
 
     /// A channel by its id, or by its name with or without `#`; `None` where the bot sees none like that.

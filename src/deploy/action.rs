@@ -4,9 +4,15 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::aftermath::Aftermath;
 use super::change::PrRef;
+use super::dispatch::Dispatch;
+use super::mend::Mend;
 use super::message::Shown;
-use super::name::{AppName, RequestId, SlackId};
+use super::name::{AppName, RequestId, RunId, SlackId};
+use super::remind::Remind;
+use super::revert::RollForward;
+use super::variable::Variables;
 
 /// A person's wish, remembered before it is acknowledged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +58,59 @@ pub enum Action {
     },
     /// End the hold.
     Release,
+    /// Start a workflow: redeploy, start.
+    Dispatch(Dispatch),
+    /// Mend a run: retry, cancel, ask for help.
+    Mend(Mend),
+    /// Repair by a new change: revert.
+    RollForward(RollForward),
+    /// What somebody says about a version that is live.
+    Aftermath(Aftermath),
+    /// What somebody says to a reminder.
+    Remind(Remind),
+    /// Environment variables.
+    Variables(Variables),
+}
+
+impl Action {
+    /// The run that the request is about, where it names one.
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::ApproveShown(shown) => Some(shown.run),
+            Self::Mend(mend) => mend.run(),
+            Self::Aftermath(aftermath) => aftermath.run(),
+            Self::Approve { .. }
+            | Self::Reject { .. }
+            | Self::Tested { .. }
+            | Self::Ping
+            | Self::Hold { .. }
+            | Self::Release
+            | Self::Dispatch(_)
+            | Self::RollForward(_)
+            | Self::Remind(_)
+            | Self::Variables(_) => None,
+        }
+    }
+
+    /// What the person typed or chose with it, for the audit log. From outside; never a variable's value.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::Reject { reason } | Self::Hold { reason } => Some(reason.clone()),
+            Self::Approve { environments } => Some(environments.clone()).filter(|typed| !typed.is_empty()),
+            Self::Dispatch(dispatch) => dispatch.note(),
+            Self::Mend(mend) => mend.note(),
+            Self::RollForward(forward) => forward.note(),
+            Self::Aftermath(aftermath) => aftermath.note(),
+            Self::Remind(remind) => remind.note(),
+            Self::Variables(variables) => variables.note(),
+            Self::ApproveShown(_) | Self::Tested { .. } | Self::Ping | Self::Release => None,
+        }
+    }
+
+    /// The reason of a rejection; `None` for everything else.
+    pub fn rejects(&self) -> Option<&str> {
+        if let Self::Reject { reason } = self { Some(reason) } else { None }
+    }
 }
 
 /// How long an address for answers lives (`facts/slack.md` 2.3).
@@ -85,6 +144,12 @@ impl std::fmt::Display for Action {
             Self::Ping => "ping",
             Self::Hold { .. } => "hold",
             Self::Release => "release",
+            Self::Dispatch(dispatch) => dispatch.word(),
+            Self::Mend(mend) => mend.word(),
+            Self::RollForward(forward) => forward.word(),
+            Self::Aftermath(aftermath) => aftermath.word(),
+            Self::Remind(remind) => remind.word(),
+            Self::Variables(variables) => variables.word(),
         })
     }
 }

@@ -17,6 +17,7 @@ use super::pipeline::Pipeline;
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::run::{Conclusion, Workflow};
+use super::server::Reading;
 use super::track::{Address, Tracked};
 
 /// How many runs are remembered; the lists show 50 at a time.
@@ -55,11 +56,17 @@ pub struct State {
     pub hold: Option<Hold>,
     /// What was said once and is not said again.
     pub said: BTreeSet<String>,
+    /// What Elastic Beanstalk said of each environment at the last look.
+    #[serde(default)]
+    pub servers: BTreeMap<EnvName, Reading>,
     /// When GitHub was first seen: what ended before is history and is not told.
     pub first_look: Option<Timestamp>,
     /// When GitHub was last seen. Not remembered: after a start nothing is fresh.
     #[serde(skip)]
     pub last_look: Option<Timestamp>,
+    /// When Elastic Beanstalk was last asked. Not remembered either.
+    #[serde(skip)]
+    pub last_survey: Option<Timestamp>,
 }
 
 /// A person's word that a change works.
@@ -98,8 +105,10 @@ impl App {
             ticks: BTreeMap::new(),
             hold: None,
             said: BTreeSet::new(),
+            servers: BTreeMap::new(),
             first_look: None,
             last_look: None,
+            last_survey: None,
         };
         Self { state, policy }
     }
@@ -139,6 +148,11 @@ impl App {
             }
             Event::Learned(findings) => {
                 findings.into_iter().for_each(|finding| self.learn(finding, now));
+                Vec::new()
+            }
+            Event::Surveyed(readings) => {
+                self.state.servers = readings;
+                self.state.last_survey = Some(now);
                 Vec::new()
             }
             Event::Performed(effect, outcome) => self.settle(effect, outcome, now),
@@ -184,7 +198,7 @@ impl App {
         self.state.runs.values().any(|tracked| !tracked.run.is_over())
     }
 
-    fn see(&mut self, look: Look, now: Timestamp) {
+    pub(super) fn see(&mut self, look: Look, now: Timestamp) {
         let first = self.state.first_look.is_none();
         self.state.first_look.get_or_insert(now);
         self.state.last_look = Some(now);
@@ -295,6 +309,12 @@ impl App {
                 | Effect::Thread { .. }
                 | Effect::Announce { .. }
                 | Effect::Answer(..)
+                | Effect::Whisper { .. }
+                | Effect::Dispatch(_)
+                | Effect::Mend(_)
+                | Effect::Revert(_)
+                | Effect::Mark(_)
+                | Effect::Set(_)
                 | Effect::Record(_),
                 _,
             ) => Vec::new(),

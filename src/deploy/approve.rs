@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::action::{Action, Request};
+use super::action::Request;
 use super::app::App;
 use super::change::{ChangeKey, Standing};
 use super::effect::{Effect, Record, Verdict};
@@ -73,7 +73,7 @@ impl App {
         Ok(self.grant(request, &run, comment, now))
     }
 
-    fn may_approve(&self, person: &Person) -> Result<(), Refusal> {
+    pub(super) fn may_approve(&self, person: &Person) -> Result<(), Refusal> {
         let approvers = &self.policy.approvers;
         if approvers.is_empty() {
             Err(Refusal::NobodyMayApprove)
@@ -85,7 +85,7 @@ impl App {
     }
 
     /// What was read for the request is news as well.
-    fn take_in(&mut self, facts: Option<RunFacts>) -> Result<RunFacts, Refusal> {
+    pub(super) fn take_in(&mut self, facts: Option<RunFacts>) -> Result<RunFacts, Refusal> {
         let facts = facts.ok_or_else(|| Refusal::NoRun(self.state.name.clone()))?;
         for run in [&facts.newest, &facts.run] {
             let tracked = self.state.runs.entry(run.id).or_insert_with(|| {
@@ -228,15 +228,7 @@ impl App {
 
     /// From here on nobody else decides about these gates: the claim is committed with the effect.
     fn grant(&mut self, request: Request, facts: &RunFacts, comment: String, now: Timestamp) -> Vec<Effect> {
-        let rejected = match &request.action {
-            Action::Reject { reason } => Some(reason.clone()),
-            Action::Approve { .. }
-            | Action::ApproveShown(_)
-            | Action::Tested { .. }
-            | Action::Ping
-            | Action::Hold { .. }
-            | Action::Release => None,
-        };
+        let rejected = request.action.rejects().map(str::to_owned);
         let run = &facts.run;
         if let Some(tracked) = self.state.runs.get_mut(&run.id) {
             for gate in &facts.gates {

@@ -7,8 +7,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Reply, Request};
+use super::dispatch::Order;
+use super::mend::Repair;
 use super::message::Message;
 use super::name::{AppName, EnvName, RunId, Sha, SlackId};
+use super::revert::Reverting;
+use super::variable::{Mark, Setting};
 
 /// Something to be done outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,25 @@ pub enum Effect {
     },
     /// Answer one person.
     Answer(Reply, SlackId, Message),
+    /// Say something once to one person, in their direct messages with the bot.
+    Whisper {
+        /// What makes it one message.
+        topic: String,
+        /// Whom.
+        to: SlackId,
+        /// What.
+        message: Message,
+    },
+    /// Start a workflow. Sent once; if nobody knows whether it arrived, the run is looked for and never sent again.
+    Dispatch(Order),
+    /// Run the failed jobs of a run again, or cancel it; sent once.
+    Mend(Repair),
+    /// Open the pull request that reverts a change; looked for before it is opened again.
+    Revert(Reverting),
+    /// Set the commit status of a pull request.
+    Mark(Mark),
+    /// Set an environment variable, one environment after the other.
+    Set(Setting),
     /// A line for the audit log. Written by the commit itself: nothing is left to perform.
     Record(Record),
 }
@@ -102,6 +125,12 @@ impl fmt::Display for Effect {
             }
             Self::Announce { topic, message } => write!(f, "announce {topic}: {message}"),
             Self::Answer(_, to, message) => write!(f, "answer {to}: {message}"),
+            Self::Whisper { topic, to, message } => write!(f, "whisper {topic} to {to}: {message}"),
+            Self::Dispatch(order) => write!(f, "dispatch {order}"),
+            Self::Mend(repair) => write!(f, "mend {repair}"),
+            Self::Revert(reverting) => write!(f, "revert #{} for {}", reverting.pr, reverting.request.by),
+            Self::Mark(mark) => write!(f, "mark #{} at {}: {}", mark.pr, mark.sha.short(), mark.description),
+            Self::Set(setting) => write!(f, "set {} for {}", setting.key, setting.request.by),
             Self::Record(record) => write!(f, "record {record}"),
         }
     }

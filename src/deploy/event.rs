@@ -1,6 +1,8 @@
 //! What happens: everything that the core is told, and the questions that it has. The only way for anything from outside to
 //! come into the domain; what it means is decided in `app` and the files that it calls.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::action::Request;
@@ -10,6 +12,7 @@ use super::name::{EnvName, RunId, Sha};
 use super::pipeline::Pipeline;
 use super::policy::Person;
 use super::run::{CancelledBy, Details, Gate, Run};
+use super::server::Reading;
 
 /// Something that happened to one app.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub enum Event {
     Seen(Look),
     /// Answers to what the core wanted to know.
     Learned(Vec<Finding>),
+    /// A look at Elastic Beanstalk: the environments that were asked about.
+    Surveyed(BTreeMap<EnvName, Reading>),
     /// An effect was performed, or finally not.
     Performed(Effect, Outcome),
     /// Time went by.
@@ -37,6 +42,15 @@ pub struct Facts {
     pub person: Person,
     /// The state of the newest run; only for approve and reject, and only where there is one.
     pub run: Option<RunFacts>,
+    /// The lists of runs, fresh; for what starts a workflow.
+    pub look: Option<Look>,
+}
+
+impl Facts {
+    /// Nothing known but who asks.
+    pub fn of(person: Person) -> Self {
+        Self { person, run: None, look: None }
+    }
 }
 
 /// The newest run of the concurrency group, read just now.

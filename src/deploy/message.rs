@@ -127,14 +127,26 @@ pub enum What {
     Tested,
     /// Answer with the full list of changes.
     Changes(super::name::RunId),
-    /// Open the form that asks for a reason.
-    HoldForm,
+    /// Open a form.
+    Open(super::form::Form),
     /// Release the hold.
     Release,
     /// Mention the authors of what is not in production.
     Ping,
     /// Close this answer.
     Dismiss,
+    /// Start a workflow.
+    Dispatch(super::dispatch::Dispatch),
+    /// Mend a run.
+    Mend(super::mend::Mend),
+    /// Repair by a new change.
+    RollForward(super::revert::RollForward),
+    /// Say how a version that is live does.
+    Aftermath(super::aftermath::Aftermath),
+    /// Answer a reminder.
+    Remind(super::remind::Remind),
+    /// See to environment variables.
+    Variables(super::variable::Variables),
 }
 
 /// What the message with the button showed: a click never acts on anything else.
@@ -148,13 +160,6 @@ pub struct Shown {
     pub sha: super::name::Sha,
     /// The environments.
     pub environments: Vec<super::name::EnvName>,
-}
-
-/// A form in a dialog of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Form {
-    /// Asks for the reason of a hold.
-    Hold(super::name::AppName),
 }
 
 impl Line {

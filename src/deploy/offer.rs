@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::app::App;
 use super::change::{ChangeKey, Standing};
+use super::form::Form;
 use super::ledger::Shipped;
 use super::message::{Button, Confirm, Press, Shown, Style, What};
 use super::name::{EnvName, Login};
@@ -36,7 +37,7 @@ impl App {
             buttons.push(if held {
                 self.button("Release", What::Release)
             } else {
-                self.button("Hold…", What::HoldForm)
+                self.button("Hold…", What::Open(Form::Hold(self.state.name.clone())))
             });
         }
         buttons

@@ -20,15 +20,7 @@ use super::text::and;
 impl App {
     /// What has to be looked up, fresh, before a request is decided.
     pub(super) fn examine(&self, request: Request) -> Effect {
-        let run = match &request.action {
-            Action::ApproveShown(shown) => Some(shown.run),
-            Action::Approve { .. }
-            | Action::Reject { .. }
-            | Action::Tested { .. }
-            | Action::Ping
-            | Action::Hold { .. }
-            | Action::Release => None,
-        };
+        let run = request.action.run();
         Effect::Examine(request, run)
     }
 
@@ -49,16 +41,17 @@ impl App {
             Action::Ping => self.ping(&request, now),
             Action::Hold { reason } => self.hold(&request, reason, now),
             Action::Release => self.release(&request, now),
+            Action::Dispatch(dispatch) => self.dispatch(request, facts, dispatch, now),
+            Action::Mend(mend) => self.mend(request, facts, mend, now),
+            Action::RollForward(forward) => self.roll_forward(request, facts, forward, now),
+            Action::Aftermath(aftermath) => self.hear_aftermath(request, facts, aftermath, now),
+            Action::Remind(remind) => self.hear_reminded(request, facts, remind, now),
+            Action::Variables(variables) => self.variables(request, facts, variables, now),
         }
     }
 
     /// A line of the audit log about a request.
     pub fn record(&self, request: &Request, now: Timestamp, outcome: &str) -> Record {
-        let note = match &request.action {
-            Action::Reject { reason } | Action::Hold { reason } => Some(reason.clone()),
-            Action::Approve { environments } => Some(environments.clone()).filter(|typed| !typed.is_empty()),
-            Action::ApproveShown(_) | Action::Tested { .. } | Action::Ping | Action::Release => None,
-        };
         Record {
             at: now,
             app: self.state.name.clone(),
@@ -70,7 +63,7 @@ impl App {
             sha: None,
             environments: Vec::new(),
             outcome: outcome.to_owned(),
-            note,
+            note: request.action.note(),
         }
     }
 
@@ -203,7 +196,8 @@ impl App {
         ])
     }
 
-    fn done(&self, request: &Request, words: &str) -> Effect {
+    /// Tells the person that it was done.
+    pub(super) fn done(&self, request: &Request, words: &str) -> Effect {
         Effect::Answer(request.reply.clone(), request.by.clone(), Message::line(Line::plain(words)))
     }
 

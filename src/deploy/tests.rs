@@ -352,7 +352,7 @@ impl Story {
             gates: details.gates.clone(),
             ranges: compared.collect(),
         };
-        Facts { person: person(request.by.as_str()), run: Some(facts) }
+        Facts { run: Some(facts), ..Facts::of(person(request.by.as_str())) }
     }
 
     /// Tells the core something, and hears what it says.
@@ -403,7 +403,12 @@ impl Story {
                 self.said.push(format!("{topic} in {place} of {}: {message}", self.number(*run)));
             }
             Effect::Announce { message, .. } => self.said.push(format!("announce: {message}")),
-            Effect::Answer(..) | Effect::Record(_) => self.said.push(effect.to_string()),
+            Effect::Dispatch(_) | Effect::Mend(_) | Effect::Revert(_) | Effect::Set(_) => {
+                self.said.push(effect.to_string());
+                self.waiting.push(effect);
+            }
+            Effect::Whisper { to, message, .. } => self.said.push(format!("whisper to {to}: {message}")),
+            Effect::Mark(_) | Effect::Answer(..) | Effect::Record(_) => self.said.push(effect.to_string()),
         }
     }
 

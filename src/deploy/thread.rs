@@ -1,7 +1,6 @@
 //! What is said beside the notice: in its thread, in the channel, and to one person after a decision. Only the words; when it is
 //! time to say them, and that they are said once, is decided in `say`.
 
-use super::action::Action;
 use super::app::{App, Hold};
 use super::effect::Verdict;
 use super::ledger::Shipped;
@@ -75,7 +74,7 @@ impl App {
     }
 
     /// Mentions these people, each once, in the order given; those whom Slack does not know by login only. `None` for nobody.
-    fn mentions<'a>(&self, logins: impl Iterator<Item = &'a Login>) -> Option<Line> {
+    pub(super) fn mentions<'a>(&self, logins: impl Iterator<Item = &'a Login>) -> Option<Line> {
         let mut seen: Vec<&Login> = Vec::new();
         for login in logins {
             if !seen.iter().any(|known| known.is(login)) {
@@ -86,7 +85,7 @@ impl App {
         (!seen.is_empty()).then(|| Line::join(names, " ").say(" "))
     }
 
-    fn mention(&self, login: &Login) -> Line {
+    pub(super) fn mention(&self, login: &Login) -> Line {
         match self.policy.people.slack(login) {
             Some(id) => Line::default().mention(id),
             None => Line::plain(login.as_str()),
@@ -264,16 +263,9 @@ impl App {
     pub(super) fn verdict_given(&self, verdict: &Verdict) -> Message {
         let names: Vec<&str> = verdict.gates.iter().map(|(_, name)| self.label(name)).collect();
         let number = self.state.runs.get(&verdict.run).map_or(0, |t| t.run.number);
-        Message::plain(match verdict.request.action {
-            Action::Reject { .. } => format!("Rejected: run {number} does not go to {}.", and(&names)),
-            Action::Approve { .. }
-            | Action::ApproveShown(_)
-            | Action::Tested { .. }
-            | Action::Ping
-            | Action::Hold { .. }
-            | Action::Release => {
-                format!("Approved: run {number} goes to {}. Its notice shows how it gets on.", and(&names))
-            }
+        Message::plain(match verdict.request.action.rejects() {
+            Some(_) => format!("Rejected: run {number} does not go to {}.", and(&names)),
+            None => format!("Approved: run {number} goes to {}. Its notice shows how it gets on.", and(&names)),
         })
     }
 

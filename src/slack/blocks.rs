@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::deploy::message::{Button, Confirm, Form, Line, List, Message, Part, Span, Style, What};
+use crate::deploy::form::{Entry, Form, Input, Remarks, Tick, View};
+use crate::deploy::message::{Button, Confirm, Line, List, Message, Part, Span, Style, What};
 
 /// Blocks in a message (`facts/slack.md` 3.1, like all limits here).
 const MAX_BLOCKS: usize = 50;
@@ -22,11 +23,12 @@ const MIN_SPAN: usize = 50;
 const MAX_ITEMS: usize = 150;
 /// The text beside the blocks.
 const MAX_FALLBACK: usize = 3_000;
-/// A reason typed into a form.
-const MAX_REASON: usize = 300;
-
-/// The block of a form's input.
-const REASON: &str = "reason";
+/// Blocks in a form, below Slack's 100.
+const MAX_VIEW_BLOCKS: usize = 60;
+/// Choices of a row of ticks.
+const MAX_TICKS: usize = 10;
+/// Choices of a menu.
+const MAX_PICKS: usize = 100;
 
 /// A message as Slack's methods, acknowledgements and `response_url`s take it.
 pub fn content(message: &Message) -> Value {
@@ -72,29 +74,71 @@ fn escape(c: char) -> String {
     }
 }
 
-/// The modal view of a form. What was asked comes back as its `private_metadata`, the reason as `state.values.reason.reason`.
-pub fn form(form: &Form) -> Value {
-    let Form::Hold(app) = form;
-    json!({
+/// A form as a modal. Which form it is comes back as its `private_metadata`, what was put in as `state.values.<input's id>`.
+pub fn modal(form: &Form, view: &View) -> Value {
+    let above = Message { summary: Line::default(), parts: view.parts.clone() };
+    let mut shown = blocks(&above).as_array().cloned().unwrap_or_default();
+    shown.extend(view.inputs.iter().map(input));
+    shown.truncate(MAX_VIEW_BLOCKS);
+    let mut modal = json!({
         "type": "modal",
-        "callback_id": "lockkeeper.hold",
+        "callback_id": format!("lockkeeper.{}", form.word()),
         "private_metadata": json!(form).to_string(),
-        "title": plain_text(&format!("Hold {app}"), 24),
-        "submit": plain_text("Hold", 24),
-        "close": plain_text("Cancel", 24),
-        "blocks": [{
-            "type": "input",
-            "block_id": REASON,
-            "label": plain_text("Why?", MAX_REASON),
-            "hint": plain_text("Approvals are refused until somebody releases it. The channel reads this.", MAX_REASON),
-            "element": { "type": "plain_text_input", "action_id": "reason", "min_length": 1, "max_length": MAX_REASON },
-        }],
-    })
+        "title": plain_text(&view.title, 24),
+        "close": plain_text(if view.submit.is_some() { "Cancel" } else { "Close" }, 24),
+        "blocks": shown,
+    });
+    if let Some(submit) = &view.submit {
+        modal["submit"] = plain_text(submit, 24);
+    }
+    modal
 }
 
-/// The answer to a form that could not be taken: it stays open and says why beside its input.
-pub fn form_error(words: &str) -> Value {
-    json!({ "response_action": "errors", "errors": { REASON: words } })
+fn input(input: &Input) -> Value {
+    let mut block = json!({
+        "type": "input",
+        "block_id": input.id,
+        "label": plain_text(&input.label, 2_000),
+        "optional": input.optional,
+        "element": element_of(&input.kind, input.optional),
+    });
+    if let Some(hint) = &input.hint {
+        block["hint"] = plain_text(hint, 2_000);
+    }
+    block
+}
+
+fn element_of(entry: &Entry, optional: bool) -> Value {
+    let (kind, ticks, most) = match entry {
+        Entry::Words { most } => {
+            let least = usize::from(!optional);
+            return json!({ "type": "plain_text_input", "action_id": "entry", "min_length": least, "max_length": most });
+        }
+        Entry::Ticks(ticks) => ("checkboxes", ticks, MAX_TICKS),
+        Entry::Pick(ticks) => ("static_select", ticks, MAX_PICKS),
+    };
+    let options: Vec<Value> = ticks.iter().take(most).map(option).collect();
+    let chosen: Vec<Value> = ticks.iter().take(most).filter(|tick| tick.chosen).map(option).collect();
+    let mut element = json!({ "type": kind, "action_id": "entry", "options": options });
+    match (entry, chosen.first()) {
+        (Entry::Ticks(_), Some(_)) => element["initial_options"] = json!(chosen),
+        (Entry::Pick(_), Some(first)) => element["initial_option"] = first.clone(),
+        (Entry::Ticks(_) | Entry::Pick(_) | Entry::Words { .. }, _) => {}
+    }
+    element
+}
+
+fn option(tick: &Tick) -> Value {
+    let mut option = json!({ "text": plain_text(&tick.label, 75), "value": tick.value });
+    if let Some(about) = &tick.about {
+        option["description"] = plain_text(about, 75);
+    }
+    option
+}
+
+/// The answer to a form that could not be taken: it stays open and says why beside its inputs.
+pub fn form_remarks(remarks: &Remarks) -> Value {
+    json!({ "response_action": "errors", "errors": remarks })
 }
 
 /// Text from anywhere, fit to be shown: line breaks and tabs become spaces; control characters, marks that turn the writing
@@ -316,10 +360,18 @@ fn what(what: &What) -> &'static str {
         What::Approve(_) => "approve",
         What::Tested => "tested",
         What::Changes(_) => "changes",
-        What::HoldForm => "hold_form",
+        What::Open(form) => match form {
+            Form::Hold(_) => "open_hold",
+        },
         What::Release => "release",
         What::Ping => "ping",
         What::Dismiss => "dismiss",
+        What::Dispatch(dispatch) => dispatch.word(),
+        What::Mend(mend) => mend.word(),
+        What::RollForward(forward) => forward.word(),
+        What::Aftermath(aftermath) => aftermath.word(),
+        What::Remind(remind) => remind.word(),
+        What::Variables(variables) => variables.word(),
     }
 }
 
@@ -457,9 +509,23 @@ mod tests {
     #[test]
     fn the_form_carries_itself() {
         let hold = Form::Hold(AppName::new("an-app-with-a-very-long-name"));
-        let view = form(&hold);
-        assert_eq!(view["title"]["text"].as_str().unwrap().chars().count(), 24);
-        assert_eq!(serde_json::from_str::<Form>(view["private_metadata"].as_str().unwrap()).unwrap(), hold);
+        let tick = |value: &str, chosen| Tick { value: value.into(), label: "x".repeat(99), about: None, chosen };
+        let asks = |kind| Input { id: "i".into(), label: "?".into(), hint: None, optional: true, kind };
+        let view = View {
+            title: "Hold an-app-with-a-very-long-name".into(),
+            submit: Some("Hold".into()),
+            parts: vec![Part::Text(Line::plain("above"))],
+            inputs: vec![
+                asks(Entry::Ticks(vec![tick("a", true), tick("b", false)])),
+                asks(Entry::Pick(vec![tick("a", false), tick("b", true)])),
+            ],
+        };
+        let modal = modal(&hold, &view);
+        assert_eq!(modal["title"]["text"].as_str().unwrap().chars().count(), 24);
+        assert_eq!(serde_json::from_str::<Form>(modal["private_metadata"].as_str().unwrap()).unwrap(), hold);
+        assert_eq!(modal["blocks"][0]["type"], "rich_text");
+        assert_eq!(modal["blocks"][1]["element"]["initial_options"][0]["value"], "a");
+        assert_eq!(modal["blocks"][2]["element"]["initial_option"]["value"], "b");
     }
 
     fn line() -> impl Strategy<Value = Line> {

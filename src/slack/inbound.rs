@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::deploy::action::Reply;
-use crate::deploy::message::{Form, Press};
+use crate::deploy::form::{Filled, Form};
+use crate::deploy::message::Press;
 use crate::deploy::name::{RequestId, SlackId};
 
 use super::socket::Envelope;
@@ -54,8 +55,8 @@ pub enum Inbound {
     Submit {
         /// Which form.
         form: Form,
-        /// What was typed into it.
-        reason: String,
+        /// What was put into it.
+        filled: Filled,
         /// Who.
         user: SlackId,
         /// The same however often it is delivered.
@@ -129,10 +130,29 @@ fn submit(payload: &Value, home: &Home) -> Read {
     let hash = text(payload, "/view/hash").unwrap_or_default();
     Ok(Inbound::Submit {
         form,
-        reason: text(payload, "/view/state/values/reason/reason/value").unwrap_or_default().trim().to_owned(),
+        filled: filled(payload.pointer("/view/state/values")),
         user: SlackId::new(need(payload, "/user/id", "a form without a user")?),
         id: RequestId::new(format!("{view}:{hash}")),
     })
+}
+
+/// What was put into the inputs, by their blocks' ids: words, or the values of what was chosen.
+fn filled(values: Option<&Value>) -> Filled {
+    let mut filled = Filled::default();
+    for (block, entries) in values.and_then(Value::as_object).into_iter().flatten() {
+        let Some(entry) = entries.as_object().and_then(|entries| entries.values().next()) else { continue };
+        if let Some(words) = text(entry, "/value") {
+            filled.words.insert(block.clone(), words.trim().to_owned());
+        }
+        let many = entry.get("selected_options").and_then(Value::as_array).into_iter().flatten();
+        let one = entry.get("selected_option").into_iter();
+        let chosen: Vec<String> =
+            many.chain(one).filter_map(|option| Some(text(option, "/value")?.to_owned())).collect();
+        if !chosen.is_empty() {
+            filled.chosen.insert(block.clone(), chosen);
+        }
+    }
+    filled
 }
 
 /// Whether it is for this workspace and app. A user of another workspace is let through: only a look at the person tells.
@@ -231,8 +251,11 @@ mod tests {
 
     fn submission() -> Value {
         json!({ "type": "view_submission", "team": { "id": "T1" }, "user": { "id": "U1" }, "api_app_id": "A1", "trigger_id": "1.2.a",
-            "view": { "id": "V1", "hash": "1.h", "private_metadata": "{\"Hold\":\"h\"}",
-                "state": { "values": { "reason": { "reason": { "type": "plain_text_input", "value": " on fire " } } } } },
+            "view": { "id": "V1", "hash": "1.h", "private_metadata": "{\"hold\":\"h\"}",
+                "state": { "values": { "reason": { "entry": { "type": "plain_text_input", "value": " on fire " } },
+                    "which": { "entry": { "type": "checkboxes", "selected_options": [{ "value": "a" }] } },
+                    "one": { "entry": { "type": "static_select", "selected_option": { "value": "b" } } },
+                    "none": { "entry": { "type": "static_select", "selected_option": null } } } } },
             "response_urls": [] })
     }
 
@@ -274,7 +297,10 @@ mod tests {
     fn a_form_is_read() {
         let expected = Inbound::Submit {
             form: Form::Hold(AppName::new("h")),
-            reason: "on fire".into(),
+            filled: Filled {
+                words: [("reason".to_owned(), "on fire".to_owned())].into(),
+                chosen: [("which".to_owned(), vec!["a".to_owned()]), ("one".to_owned(), vec!["b".to_owned()])].into(),
+            },
             user: SlackId::new("U1"),
             id: RequestId::new("V1:1.h"),
         };

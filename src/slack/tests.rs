@@ -254,9 +254,14 @@ async fn the_sockets_address_has_to_be_safe() {
 
 #[tokio::test]
 async fn forms_and_answers_for_one_person_are_sent() {
-    let fake = answering(200, json!({ "ok": true })).await;
+    let fake = answering(200, json!({ "ok": true, "view": { "id": "V1" }, "channel": { "id": "D1" } })).await;
     let slack = fake.slack();
-    slack.open_form("1.2.a", &Form::Hold("h".into())).await.unwrap();
+    let (form, view) = (Form::Hold("h".into()), View::loading("Hold h"));
+    assert_eq!(slack.open_form("1.2.a", &form, &view).await.unwrap(), "V1");
+    slack.change_form("V1", &form, &view).await.unwrap();
+    assert_eq!(fake.calls_of("views.update")[0].body["view_id"], "V1");
+    assert_eq!(slack.direct(&SlackId::new("U1")).await.unwrap(), "D1");
+    assert_eq!(fake.calls_of("conversations.open")[0].body["users"], "U1");
     slack.ephemeral("C1", &SlackId::new("U1"), &message()).await.unwrap();
     slack.update("C1", "1.0", &message()).await.unwrap();
     assert_eq!(fake.calls_of("views.open")[0].body["trigger_id"], "1.2.a");

@@ -1,0 +1,45 @@
+//! Whether it worked on production: asked once, some time after a run is done, of the people whose changes shipped.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::action::Request;
+use super::app::App;
+use super::effect::Effect;
+use super::event::Facts;
+use super::name::RunId;
+use super::refusal::Refusal;
+
+/// What people say about a version that is live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Aftermath {}
+
+impl Aftermath {
+    /// The word for it, in the audit log.
+    pub fn word(&self) -> &'static str {
+        match *self {}
+    }
+
+    /// The run that it names.
+    pub fn run(&self) -> Option<RunId> {
+        match *self {}
+    }
+
+    /// What the person typed or chose with it.
+    pub fn note(&self) -> Option<String> {
+        match *self {}
+    }
+}
+
+impl App {
+    /// Decides it on fresh facts.
+    pub(super) fn hear_aftermath(
+        &mut self,
+        _request: Request,
+        _facts: Facts,
+        what: Aftermath,
+        _now: Timestamp,
+    ) -> Result<Vec<Effect>, Refusal> {
+        match what {}
+    }
+}
