@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::beanstalk::Beanstalk;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deploy::app::App;
@@ -68,6 +69,7 @@ impl Bot {
         let store = Store::Embedded(Embedded::open(&config.data)?);
         let slack = Slack::new(&config.slack.api_url, config.slack.bot_token.clone(), config.slack.app_token.clone())?;
         let github = GitHub::with_clock(&config.github.api_url, config.github.token.clone(), clock.clone())?;
+        let beanstalk = config.beanstalk.as_deref().map_or_else(Beanstalk::new, Beanstalk::at);
         let (changed, closing) = (Arc::new(Notify::new()), CancellationToken::new());
         let office =
             Office { store: store.clone(), clock: clock.clone(), changed: changed.clone(), closing: closing.clone() };
@@ -84,7 +86,8 @@ impl Bot {
         let people = People::new(slack.clone(), &identity.team_id);
         let home = Home { team_id: identity.team_id, app_id: None };
         let (sockets, memory) = (SocketHealth::default(), Default::default());
-        let shell = Shell { config, clock, store, slack, github, people, sockets, changed, desks, looks, memory };
+        let shell =
+            Shell { config, clock, store, slack, github, beanstalk, people, sockets, changed, desks, looks, memory };
         Ok(Self { shell: Arc::new(shell), home, listener, clerks, closing })
     }
 

@@ -27,6 +27,8 @@ pub struct Config {
     pub slack: SlackSettings,
     /// How GitHub is reached.
     pub github: GitHubSettings,
+    /// Address of a pretend Elastic Beanstalk, which only the sandbox gives; `None` for AWS's own variables and credential chain.
+    pub beanstalk: Option<String>,
     /// Folder of the embedded store.
     pub data: PathBuf,
     /// Where `/live`, `/ready` and `/metrics` are served.
@@ -147,6 +149,7 @@ impl Config {
             (Some(variables), Some(file)) if mistakes.is_empty() => Ok(Self {
                 slack: variables.slack,
                 github: variables.github,
+                beanstalk: None,
                 data: variables.data,
                 listen: variables.listen,
                 command: file.command,

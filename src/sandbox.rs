@@ -45,6 +45,8 @@ report = "hypothesis/report"
 client = "hypothesis/client"
 "##;
 
+/// Where the AWS SDK looks for an address. A bot in the sandbox's own process is told by its settings.
+const BEANSTALK: &str = "AWS_ENDPOINT_URL_ELASTIC_BEANSTALK";
 /// How often the bot looks at the pretend GitHub, which has no budget to protect.
 const POLLING: Polling = Polling { active: Duration::from_millis(500), idle: Duration::from_secs(1) };
 /// How often the world moves by itself.
@@ -91,7 +93,9 @@ impl Sandbox {
             ("SLACK_APP_TOKEN", workspace.app_token().to_owned()),
             ("GITHUB_API_URL", format!("http://{at_github}")),
             ("GITHUB_TOKEN", world.token()),
-            ("AWS_ENDPOINT_URL_ELASTIC_BEANSTALK", format!("http://{at_beanstalk}")),
+            (BEANSTALK, format!("http://{at_beanstalk}")),
+            ("AWS_ACCESS_KEY_ID", "AKIAPRETENDPRETEND00".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "pretend".to_owned()),
             ("LOCKKEEPER_LISTEN", "127.0.0.1:0".to_owned()),
             ("LOCKKEEPER_DATA", data.display().to_string()),
         ];
@@ -108,7 +112,8 @@ impl Sandbox {
             let lines: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
             anyhow!("{}", lines.join("\n"))
         })?;
-        Ok(Config { polling: POLLING, data: self.data.clone(), ..config })
+        let beanstalk = self.environment.get(BEANSTALK).cloned();
+        Ok(Config { polling: POLLING, data: self.data.clone(), beanstalk, ..config })
     }
 
     /// The environment variables of a bot in this world, for one that runs in a process of its own.

@@ -7,6 +7,7 @@ use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
+use crate::beanstalk::Beanstalk;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deploy::app::App;
@@ -36,6 +37,8 @@ pub struct Shell {
     pub slack: Slack,
     /// GitHub's API.
     pub github: GitHub,
+    /// Elastic Beanstalk's API.
+    pub beanstalk: Beanstalk,
     /// Who is who in Slack.
     pub people: People,
     /// The sockets.
