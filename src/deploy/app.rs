@@ -203,6 +203,7 @@ impl App {
         self.state.first_look.get_or_insert(now);
         self.state.last_look = Some(now);
         self.state.main = Some(look.main);
+        self.state.runs.values_mut().for_each(|tracked| tracked.outdated = false);
         // A run that goes on but has left the lists is looked at by itself.
         let listed: BTreeSet<RunId> = look.runs.iter().map(|run| run.id).collect();
         for tracked in self.state.runs.values_mut().filter(|t| !t.run.is_over() && !listed.contains(&t.run.id)) {
@@ -212,7 +213,9 @@ impl App {
             let over = run.is_over();
             let id = run.id;
             match self.state.runs.get_mut(&id) {
-                Some(tracked) => tracked.observe(run),
+                Some(tracked) => {
+                    tracked.observe(run);
+                }
                 None => {
                     let mut tracked = Tracked::new(run);
                     // History from before the first look is known without being told.
@@ -248,9 +251,13 @@ impl App {
                 let Some(pipeline) = self.state.pipeline.clone() else { return };
                 let id = run.id;
                 let tracked = self.state.runs.entry(id).or_insert_with(|| Tracked::new(run.as_ref().clone()));
-                tracked.observe(*run);
-                tracked.learn(&pipeline, details);
-                self.enter(id);
+                // Jobs that were read before a newer attempt was seen say nothing about that attempt.
+                if tracked.observe(*run) {
+                    tracked.learn(&pipeline, details);
+                    self.enter(id);
+                } else {
+                    tracked.outdated = true;
+                }
             }
             Finding::Gone(run) => drop(self.state.runs.remove(&run)),
             Finding::WhyCancelled(run, why) => {
@@ -269,10 +276,11 @@ impl App {
             .state
             .runs
             .values()
-            .filter(|t| t.is_due() && (t.noticed || t.is_known()))
+            .filter(|t| t.is_wanted() && (t.noticed || t.is_known()))
             .map(|t| Wanted::Details(t.run.id))
             .collect();
-        wanted.extend(self.next_of_history(pipeline).map(Wanted::Details));
+        let unread = self.next_of_history(pipeline).filter(|id| self.state.runs.get(id).is_some_and(|t| !t.outdated));
+        wanted.extend(unread.map(Wanted::Details));
         wanted.extend(self.state.runs.values().filter_map(why_cancelled));
         wanted.extend(self.wanted_ranges(now).into_iter().map(|(base, head)| Wanted::Range { base, head }));
         wanted

@@ -56,7 +56,7 @@ impl App {
     fn progress(&self, tracked: &Tracked) -> Phase {
         let any = |kind: Kind, states: &[State]| {
             let places = tracked.places.iter().filter(|(name, _)| self.kind(name) == Some(kind));
-            places.into_iter().any(|(_, place)| states.contains(&place.state))
+            places.into_iter().any(|(_, place)| !place.earlier && states.contains(&place.state))
         };
         let moving = [State::Preparing, State::Deploying];
         let open = |kind: Kind| tracked.open_gates().any(|gate| self.kind(&gate.environment) == Some(kind));

@@ -139,7 +139,9 @@ impl App {
     }
 
     fn failed_production(&self, tracked: &Tracked) -> bool {
-        tracked.places.iter().filter(|(name, _)| self.kind(name) == Some(Kind::Production)).any(|(_, place)| {
+        // What an earlier attempt left was said when it was left.
+        let now = |(name, place): &(&EnvName, &Place)| self.kind(name) == Some(Kind::Production) && !place.earlier;
+        tracked.places.iter().filter(now).any(|(_, place)| {
             matches!(place.state, State::Unknown(_) | State::NotDeployed(Why::Failed | Why::TimedOut))
         })
     }

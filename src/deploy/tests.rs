@@ -4,6 +4,7 @@
 mod approving;
 mod endings;
 mod laws;
+mod mending;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};

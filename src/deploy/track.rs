@@ -20,6 +20,9 @@ pub struct Tracked {
     /// A run that goes on is looked at again each time: its jobs move without it. Not remembered.
     #[serde(skip)]
     pub again: bool,
+    /// The last closer look told of something older than what is known: the next look asks again. Not remembered.
+    #[serde(skip)]
+    pub outdated: bool,
     /// How far it is, by environment; missing means not reached.
     pub places: BTreeMap<EnvName, Place>,
     /// The first job that failed, in the newest attempt.
@@ -85,6 +88,9 @@ pub struct Place {
     pub deployed_at: Option<Timestamp>,
     /// When it last left the environment unknown, over all attempts.
     pub unknown_at: Option<Timestamp>,
+    /// Whether the state is one that an earlier attempt left: the newest has not been seen here.
+    #[serde(default)]
+    pub earlier: bool,
 }
 
 /// How far a run is at an environment.
@@ -158,6 +164,7 @@ impl Tracked {
             run,
             learned: None,
             again: false,
+            outdated: false,
             places: BTreeMap::new(),
             failing: None,
             started: false,
@@ -174,24 +181,38 @@ impl Tracked {
         }
     }
 
-    /// Takes what a list or a closer look shows of the run, unless it is older than what is known (lists may be stale).
-    pub fn observe(&mut self, run: Run) {
+    /// Takes what a list or a closer look shows of the run, unless it is older than what is known (lists may be stale). Whether
+    /// it was taken.
+    pub fn observe(&mut self, run: Run) -> bool {
         if (run.attempt, run.updated_at) < (self.run.attempt, self.run.updated_at) {
-            return;
+            return false;
         }
         if run.attempt > self.run.attempt {
-            self.cancelled_by = None;
-            self.approvals.clear();
-            self.earlier_reviews.clone_from(&self.reviews);
+            self.begin_attempt();
         }
         self.run = run;
         self.again = !self.run.is_over() || self.is_lagging();
+        true
     }
 
-    /// Whether the run is over and GitHub's list of its jobs has not caught up.
+    /// What is known of the jobs is what an earlier attempt left, until they are looked at again.
+    fn begin_attempt(&mut self) {
+        self.cancelled_by = None;
+        self.failing = None;
+        self.started = false;
+        self.gates.clear();
+        self.approvals.clear();
+        self.earlier_reviews.clone_from(&self.reviews);
+        self.places.values_mut().for_each(|place| place.earlier = true);
+    }
+
+    /// Whether the run is over and GitHub's list of its jobs has not caught up: some are shown as going on, or, after a
+    /// re-run, none of the newest attempt is shown at all.
     pub fn is_lagging(&self) -> bool {
         let unfinished = |place: &Place| matches!(place.state, State::Queued | State::Preparing | State::Deploying);
-        self.run.is_over() && self.places.values().any(unfinished)
+        let ran = matches!(self.run.conclusion, Some(Conclusion::Success | Conclusion::Failure | Conclusion::TimedOut));
+        let unlisted = self.run.attempt > 1 && ran && !self.started;
+        self.run.is_over() && (unlisted || self.places.values().any(unfinished))
     }
 
     /// Whether there was a closer look.
@@ -206,6 +227,11 @@ impl Tracked {
 
     fn version(&self) -> (u32, Timestamp, Status) {
         (self.run.attempt, self.run.updated_at, self.run.status)
+    }
+
+    /// Whether the next closer look is to be taken now.
+    pub fn is_wanted(&self) -> bool {
+        self.is_due() && !self.outdated
     }
 
     /// Takes a closer look.
@@ -309,6 +335,7 @@ fn place(attempt: u32, jobs: &[&Job], rejected: bool) -> Option<Place> {
         url: current.and_then(|job| job.url.clone()),
         deployed_at,
         unknown_at,
+        earlier: current.is_none(),
     })
 }
 
