@@ -17,6 +17,7 @@ use crate::http::{Request, Response};
 mod account;
 mod call;
 mod graphql;
+mod pulls;
 mod read;
 mod route;
 mod shape;

@@ -14,6 +14,8 @@ mod moves;
 mod perform;
 pub(crate) mod pipeline;
 mod progress;
+mod propose;
+pub(crate) mod pulls;
 pub(crate) mod run;
 mod seed;
 pub(crate) mod servers;

@@ -1,15 +1,19 @@
 //! The two GraphQL questions of `facts/github.md`, section 4.8: a commit's history with its pull requests, and one pull
-//! request. Answers hold every field that those questions name; a field that GitHub does not have is a complaint.
+//! request; and the one change of section 4.10: the revert of a pull request. Answers hold every field that those name; a
+//! field that GitHub does not have is a complaint.
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 use super::call::{Answer, Call};
-use super::shape::time;
-use crate::sandbox::world::history::{Commit, Pull};
+use super::shape::{Shape, time};
+use crate::sandbox::world::MACHINE_USER;
+use crate::sandbox::world::history::Commit;
+use crate::sandbox::world::pulls::{End, Proposal, Pull};
 use crate::sandbox::world::state::{Repo, Role, State};
 
 /// The words that may stand in a question, all of them GitHub's.
-const WORDS: [&str; 57] = [
+const WORDS: [&str; 62] = [
     "query",
     "String",
     "GitObjectID",
@@ -67,10 +71,15 @@ const WORDS: [&str; 57] = [
     "fragment",
     "bodyText",
     "isDraft",
+    "mutation",
+    "input",
+    "RevertPullRequestInput",
+    "revertPullRequest",
+    "headRefOid",
 ];
 
 /// `POST /graphql`.
-pub(crate) fn answer(state: &State, call: &Call) -> Answer {
+pub(crate) fn answer(state: &mut State, now: Timestamp, call: &Call) -> Answer {
     let body = match call.object() {
         Ok(body) => body,
         Err(answer) => return answer,
@@ -83,6 +92,10 @@ pub(crate) fn answer(state: &State, call: &Call) -> Answer {
         return errors(&format!("Field '{word}' doesn't exist"));
     }
     let variables = body.get("variables").cloned().unwrap_or_default();
+    if query.contains("revertPullRequest(") {
+        return revert(state, now, call, &variables["input"]);
+    }
+    let state = &*state;
     let text = |name: &str| variables[name].as_str().unwrap_or_default();
     let Some(repo) = state.repo(&format!("{}/{}", text("o"), text("r"))) else {
         return errors(&format!("Could not resolve to a Repository with the name '{}/{}'.", text("o"), text("r")));
@@ -102,7 +115,53 @@ pub(crate) fn answer(state: &State, call: &Call) -> Answer {
 }
 
 fn errors(message: &str) -> Answer {
-    Answer::ok(json!({"data": null, "errors": [{"type": "NOT_FOUND", "message": message}]}))
+    refused("NOT_FOUND", message)
+}
+
+fn refused(kind: &str, message: &str) -> Answer {
+    Answer::ok(json!({"data": null, "errors": [{"type": kind, "message": message}]}))
+}
+
+/// Opens the pull request that reverts another one; the token's owner is its author.
+fn revert(state: &mut State, now: Timestamp, call: &Call, input: &Value) -> Answer {
+    let proposal = match revert_input(call, input) {
+        Ok(proposal) => proposal,
+        Err(answer) => return answer,
+    };
+    let id = input["pullRequestId"].as_str().unwrap_or_default();
+    let found = state.repos.iter().find_map(|repo| {
+        let shape = Shape { state, repo, api: &call.api };
+        let pull = repo.history.pulls.iter().find(|pull| shape.pull_node(pull) == id)?;
+        Some((repo.full_name(), pull.number, pull.title.clone()))
+    });
+    let Some((name, number, title)) = found else {
+        return errors(&format!("Could not resolve to a node with the global id of '{id}'"));
+    };
+    let title = proposal.0.unwrap_or_else(|| format!("Revert \"{title}\""));
+    let body = proposal.1.or_else(|| Some(format!("Reverts {name}#{number}")));
+    let proposal = Proposal { author: MACHINE_USER.to_owned(), title, body, commits: 1 };
+    match state.repo_mut(&name).and_then(|repo| repo.history.revert(number, proposal, now)) {
+        Ok(opened) => {
+            let repo = state.repo(&name);
+            let shown = |number| repo.and_then(|repo| Some(pull(state, repo, repo.history.pull(number)?)));
+            let payload = json!({"revertPullRequest": shown(opened), "pullRequest": shown(number)});
+            Answer::ok(json!({"data": {"revertPullRequest": payload}}))
+        }
+        Err(message) => refused("UNPROCESSABLE", &message),
+    }
+}
+
+/// Title and description of a revert, both optional.
+fn revert_input(call: &Call, input: &Value) -> Result<(Option<String>, Option<String>), Answer> {
+    const FIELDS: [&str; 5] = ["pullRequestId", "title", "body", "draft", "clientMutationId"];
+    let Some(input) = input.as_object().filter(|input| input.contains_key("pullRequestId")) else {
+        return Err(call.malformed("Variable $input of type RevertPullRequestInput! was provided invalid value"));
+    };
+    if let Some(strange) = input.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        return Err(call.malformed(&format!("Field is not defined on RevertPullRequestInput: {strange}")));
+    }
+    let text = |input: &Map<String, Value>, name: &str| input.get(name).and_then(Value::as_str).map(str::to_owned);
+    Ok((text(input, "title"), text(input, "body")))
 }
 
 /// The first word of a question that GitHub would not understand; variables and numbers are not words.
@@ -155,12 +214,19 @@ fn pull(state: &State, repo: &Repo, pull: &Pull) -> Value {
         let login = login.strip_suffix("[bot]").unwrap_or(login);
         json!({"login": login, "__typename": if is_bot { "Bot" } else { "User" }})
     };
+    let (merged, node) = (pull.merged(), Shape { state, repo, api: "" }.pull_node(pull));
+    let end = match pull.end {
+        End::Open => "OPEN",
+        End::Closed(_) => "CLOSED",
+        End::Merged(_) => "MERGED",
+    };
     json!({
-        "id": format!("PR_kwDO{:x}_{}", repo.id, pull.number), "number": pull.number, "title": pull.title, "body": pull.body.clone().unwrap_or_default(),
+        "id": node, "number": pull.number, "title": pull.title, "body": pull.body.clone().unwrap_or_default(),
         "bodyText": pull.body.clone().unwrap_or_default(), "url": format!("https://github.com/{}/pull/{}", repo.full_name(), pull.number),
-        "state": "MERGED", "isDraft": false, "merged": true, "createdAt": time(pull.created_at), "mergedAt": time(pull.merged_at),
-        "baseRefName": "main", "headRefName": pull.branch, "author": actor(&pull.author), "mergedBy": actor(&pull.merged_by),
-        "mergeCommit": {"oid": pull.merge_commit},
+        "state": end, "isDraft": false, "merged": merged.is_some(), "createdAt": time(pull.created_at),
+        "mergedAt": merged.map(|merged| time(merged.at)), "baseRefName": "main", "headRefName": pull.branch,
+        "headRefOid": pull.head, "author": actor(&pull.author), "mergedBy": merged.map(|merged| actor(&merged.by)),
+        "mergeCommit": merged.map(|merged| json!({"oid": merged.commit})),
         "labels": {"nodes": pull.labels.iter().map(|name| json!({"name": name})).collect::<Vec<_>>()},
     })
 }

@@ -15,8 +15,8 @@ use crate::sandbox::world::state::{Repo, State};
 pub(crate) struct Reader<'a> {
     /// The request.
     pub call: &'a Call,
-    repo: &'a Repo,
-    shape: Shape<'a>,
+    pub(super) repo: &'a Repo,
+    pub(super) shape: Shape<'a>,
     stale: bool,
 }
 

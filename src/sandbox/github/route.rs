@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::call::{Answer, Call};
 use super::read::Reader;
-use super::{account, graphql, write};
+use super::{account, graphql, pulls, write};
 use crate::sandbox::world::state::State;
 
 /// Answers an admitted request; `stale` lists of runs are as before their last change.
@@ -15,7 +15,7 @@ pub(crate) fn route(state: &mut State, now: Timestamp, call: &Call, stale: bool)
         ("GET", ["users", login]) => account::account(state, call, login),
         ("GET", ["rate_limit"]) => account::rate_limit(state),
         ("GET", ["orgs", "hypothesis", "teams", slug, rest @ ..]) => account::team(state, call, slug, rest),
-        ("POST", ["graphql"]) => graphql::answer(state, call),
+        ("POST", ["graphql"]) => graphql::answer(state, now, call),
         ("GET", ["repos", owner, name, rest @ ..]) => match Reader::new(state, call, (owner, name), stale) {
             Some(reader) => get(&reader, rest),
             None => Answer::not_found(),
@@ -39,7 +39,10 @@ fn get(reader: &Reader<'_>, path: &[&str]) -> Answer {
         ["environments", name] => reader.environment(name),
         ["commits", name] => reader.commit(name),
         ["commits", sha, "pulls"] => reader.pulls_of_commit(sha),
+        ["commits", name, "statuses"] => reader.statuses(name),
+        ["commits", name, "status"] => reader.status(name),
         ["compare", range] => reader.compare(range),
+        ["pulls"] => reader.pulls(),
         ["pulls", number] => reader.pull(number),
         ["git", "ref", "heads", branch] => reader.branch(branch),
         ["check-runs", id, "annotations"] => reader.annotations(id),
@@ -71,6 +74,8 @@ fn post(state: &mut State, now: Timestamp, asked: (&Call, &str), path: &[&str]) 
         ["actions", "runs", id, "pending_deployments"] => write::review(state, now, asked, id),
         ["actions", "runs", id, "rerun"] => write::rerun(state, now, asked, (id, false)),
         ["actions", "runs", id, "rerun-failed-jobs"] => write::rerun(state, now, asked, (id, true)),
+        ["pulls", number, "requested_reviewers"] => pulls::request_reviewers(state, now, asked, number),
+        ["statuses", sha] => pulls::set_status(state, now, asked, sha),
         ["actions", "runs", id, "cancel"] => write::cancel(state, now, asked, id),
         _ => unknown(asked.0),
     }

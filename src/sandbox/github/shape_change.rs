@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::shape::{Shape, extend, node_id, time};
-use crate::sandbox::world::history::{Commit, Comparison, Pull, sha_of};
+use crate::sandbox::world::history::{Commit, Comparison, sha_of};
+use crate::sandbox::world::pulls::{Pull, Status};
 
 impl Shape<'_> {
     /// A commit.
@@ -70,16 +71,17 @@ impl Shape<'_> {
         let (url, html) = (format!("{}/pulls/{number}", self.url()), format!("{}/pull/{number}", self.html()));
         let issue = format!("{}/issues/{number}", self.url());
         let statuses = format!("{}/statuses/{}", self.url(), pull.head);
+        let merged = pull.merged();
         let mut shape = json!({
-            "id": id, "node_id": node_id("PR", id), "number": number, "state": "closed", "locked": false, "draft": false,
+            "id": id, "node_id": node_id("PR", id), "number": number, "state": if pull.is_open() { "open" } else { "closed" }, "locked": false, "draft": false,
             "title": pull.title, "body": pull.body, "user": author, "url": url, "html_url": html,
             "diff_url": format!("{html}.diff"), "patch_url": format!("{html}.patch"), "issue_url": issue,
             "commits_url": format!("{url}/commits"), "comments_url": format!("{issue}/comments"), "statuses_url": statuses,
             "review_comments_url": format!("{url}/comments"),
             "review_comment_url": format!("{}/pulls/comments{{/number}}", self.url()),
-            "created_at": time(pull.created_at), "updated_at": time(pull.merged_at), "closed_at": time(pull.merged_at),
-            "merged_at": time(pull.merged_at), "merge_commit_sha": pull.merge_commit, "author_association": "MEMBER",
-            "assignee": null, "assignees": [], "requested_reviewers": [], "requested_teams": [], "milestone": null,
+            "created_at": time(pull.created_at), "updated_at": time(pull.updated_at), "closed_at": pull.ended_at().map(time),
+            "merged_at": merged.map(|merged| time(merged.at)), "merge_commit_sha": self.merge_commit(pull), "author_association": "MEMBER",
+            "assignee": null, "assignees": [], "requested_reviewers": pull.reviewers.iter().map(|login| self.user(login)).collect::<Vec<_>>(), "requested_teams": [], "milestone": null,
             "auto_merge": null, "labels": self.labels(pull),
         });
         if let Value::Object(shape) = &mut shape {
@@ -107,7 +109,7 @@ impl Shape<'_> {
             extend(
                 shape,
                 json!({
-                    "merged": true, "merged_by": self.user(&pull.merged_by), "mergeable": null, "mergeable_state": "unknown",
+                    "merged": pull.merged().is_some(), "merged_by": pull.merged().map(|merged| self.user(&merged.by)), "mergeable": null, "mergeable_state": "unknown",
                     "rebaseable": null, "maintainer_can_modify": false, "comments": 0, "review_comments": 0,
                     "commits": pull.commits, "additions": 12 * pull.commits, "deletions": 4 * pull.commits,
                     "changed_files": pull.commits,
@@ -117,8 +119,29 @@ impl Shape<'_> {
         shape
     }
 
+    /// Of a pull request that is open it is a commit made for trying, on no branch (`facts/github.md`, section 4.8).
+    fn merge_commit(&self, pull: &Pull) -> String {
+        pull.merged().map_or_else(|| sha_of(self.pull_id(pull), 2), |merged| merged.commit.clone())
+    }
+
+    /// GraphQL's id of a pull request.
+    pub fn pull_node(&self, pull: &Pull) -> String {
+        node_id("PR", self.pull_id(pull))
+    }
+
     fn pull_id(&self, pull: &Pull) -> u64 {
-        2_900_000_000 + self.repo.id + pull.number
+        // Far enough from one repository to the next that no two pull requests share one.
+        2_900_000_000 + self.repo.id * 100_000 + pull.number
+    }
+
+    /// A status of a commit.
+    pub fn status(&self, status: &Status) -> Value {
+        json!({
+            "id": status.id, "node_id": node_id("SC", status.id), "state": status.state, "context": status.context,
+            "description": status.description, "target_url": status.target_url, "creator": self.user(&status.by),
+            "avatar_url": "https://avatars.githubusercontent.com/u/2001?v=4", "created_at": time(status.at),
+            "updated_at": time(status.at), "url": format!("{}/statuses/{}", self.url(), status.sha),
+        })
     }
 
     fn labels(&self, pull: &Pull) -> Vec<Value> {

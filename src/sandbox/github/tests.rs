@@ -471,3 +471,82 @@ async fn the_real_client_understands_it() {
     drop(github);
     assert_eq!(wire.stop().await, Vec::<String>::new());
 }
+
+const REVERT: &str = "mutation($input: RevertPullRequestInput!) { revertPullRequest(input: $input) { revertPullRequest { number url } } }";
+
+impl Wire {
+    /// The id by which GraphQL knows a pull request.
+    async fn node(&self, number: u64) -> Value {
+        let query = "query($o: String!, $r: String!, $n: Int!) { repository(owner: $o, name: $r) { pullRequest(number: $n) { id state } } }";
+        let body = json!({"query": query, "variables": {"o": "hypothesis", "r": "h", "n": number}});
+        let found = self.ask("POST", "/graphql", &body.to_string()).await.body;
+        found["data"]["repository"]["pullRequest"]["id"].clone()
+    }
+
+    async fn revert(&self, node: &Value) -> Value {
+        let body = json!({"query": REVERT, "variables": {"input": {"pullRequestId": node, "title": "Revert it"}}});
+        self.ask("POST", "/graphql", &body.to_string()).await.body
+    }
+}
+
+#[tokio::test]
+async fn pull_requests_are_opened_and_reverted() {
+    let wire = Wire::start().await;
+    let act = |act: Value| wire.world.act(serde_json::from_value(act).unwrap());
+    act(json!({"do": "propose", "repo": H, "author": "ana-gh", "title": "Try it", "body": "Requires-Env: KEY"}))
+        .unwrap();
+    let open = wire.read("/repos/hypothesis/h/pulls?state=open&base=main&per_page=100").await;
+    let number = open[0]["number"].as_u64().unwrap();
+    assert_eq!((open.as_array().unwrap().len(), &open[0]["body"]), (1, &json!("Requires-Env: KEY")));
+    assert_eq!(open[0]["merged_at"], Value::Null);
+    let refused = wire.revert(&wire.node(number).await).await;
+    assert_eq!(refused["errors"][0]["message"], "Pull request is not merged");
+
+    let before = wire.read("/repos/hypothesis/h/commits/main").await["sha"].clone();
+    let told = act(json!({"do": "merge_pull", "repo": H, "number": number, "by": "ben-gh"})).unwrap();
+    assert!(told.contains("started"), "{told}");
+    assert!(act(json!({"do": "merge_pull", "repo": H, "number": number, "by": "ben-gh"})).is_err());
+    let merged = wire.read(&format!("/repos/hypothesis/h/pulls/{number}")).await;
+    assert_eq!((&merged["state"], &merged["merged_by"]["login"]), (&json!("closed"), &json!("ben-gh")));
+    assert_eq!(merged["base"]["sha"], before);
+
+    let opened = wire.revert(&wire.node(number).await).await;
+    let revert = opened["data"]["revertPullRequest"]["revertPullRequest"]["number"].as_u64().unwrap();
+    let revert = wire.read(&format!("/repos/hypothesis/h/pulls/{revert}")).await;
+    assert_eq!(revert["head"]["ref"], format!("revert-{number}-try-it"));
+    assert_eq!((&revert["user"]["login"], &revert["state"]), (&json!("lockkeeper-bot"), &json!("open")));
+    act(json!({"do": "entangle", "repo": H, "number": number})).unwrap();
+    let conflict = wire.revert(&wire.node(number).await).await;
+    assert_eq!((&conflict["data"], &conflict["errors"][0]["type"]), (&Value::Null, &json!("UNPROCESSABLE")));
+    assert_eq!(wire.stop().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn reviews_are_asked_for_and_statuses_set() {
+    let wire = Wire::start().await;
+    let act = |act: Value| wire.world.act(serde_json::from_value(act).unwrap()).unwrap();
+    act(json!({"do": "propose", "repo": H, "author": "ana-gh", "title": "Try it"}));
+    let pull = wire.read("/repos/hypothesis/h/pulls").await[0].clone();
+    let path = format!("/repos/hypothesis/h/pulls/{}/requested_reviewers", pull["number"]);
+    assert_eq!(wire.ask("POST", &path, r#"{"reviewers":["ana-gh"]}"#).await.status, 422);
+    assert_eq!(wire.ask("POST", &path, r#"{"reviewers":["mallory-gh"]}"#).await.status, 422);
+    let asked = wire.ask("POST", &path, r#"{"reviewers":["ben-gh","chi-gh"]}"#).await;
+    assert_eq!((asked.status, &asked.body["requested_reviewers"][1]["login"]), (201, &json!("chi-gh")));
+
+    let head = pull["head"]["sha"].as_str().unwrap();
+    let set = async |state: &str| {
+        let body = json!({"state": state, "context": "lockkeeper/env", "description": "KEY"});
+        wire.ask("POST", &format!("/repos/hypothesis/h/statuses/{head}"), &body.to_string()).await.status
+    };
+    assert_eq!((set("failure").await, set("success").await), (201, 201));
+    let all = wire.read(&format!("/repos/hypothesis/h/commits/{head}/statuses?per_page=100")).await;
+    assert_eq!((&all[0]["state"], &all[1]["state"]), (&json!("success"), &json!("failure")));
+    let standing = wire.read(&format!("/repos/hypothesis/h/commits/{head}/status")).await;
+    assert_eq!((&standing["state"], &standing["total_count"]), (&json!("success"), &json!(1)));
+    act(json!({"do": "push_pull", "repo": H, "number": pull["number"], "by": "ana-gh"}));
+    assert_ne!(wire.read("/repos/hypothesis/h/pulls").await[0]["head"]["sha"], pull["head"]["sha"]);
+    act(json!({"do": "edit_pull", "repo": H, "number": pull["number"], "body": "Requires-Env: KEY"}));
+    act(json!({"do": "close_pull", "repo": H, "number": pull["number"], "by": "ana-gh"}));
+    assert_eq!(wire.read("/repos/hypothesis/h/pulls?state=closed").await[0]["body"], "Requires-Env: KEY");
+    assert_eq!(wire.stop().await, Vec::<String>::new());
+}

@@ -12,7 +12,7 @@ use crate::sandbox::world::run::Review;
 use crate::sandbox::world::state::{Repo, State};
 
 /// A request and the repository that it is about.
-type Asked<'a> = (&'a Call, &'a str);
+pub(super) type Asked<'a> = (&'a Call, &'a str);
 
 /// `POST …/workflows/{file}/dispatches`.
 pub(crate) fn dispatch(state: &mut State, now: Timestamp, asked: Asked<'_>, file: &str) -> Answer {
@@ -166,7 +166,8 @@ fn flag(call: &Call, body: &mut Map<String, Value>, name: &str) -> Result<bool, 
     }
 }
 
-fn nothing_else(call: &Call, body: &Map<String, Value>) -> Result<(), Answer> {
+/// An error where keys are left that nobody asked for.
+pub(super) fn nothing_else(call: &Call, body: &Map<String, Value>) -> Result<(), Answer> {
     match body.keys().next() {
         None => Ok(()),
         Some(key) => Err(call.malformed(&format!("Invalid request. \"{key}\" is not a permitted key."))),

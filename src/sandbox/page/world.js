@@ -53,6 +53,7 @@ export function drawWorld(world, slack, on) {
     (person) => h("option", { value: person.login, selected: person.login === author }, person.bot ? `${person.login} (a bot)` : person.name));
   if ($("auto").checked !== world.auto) $("auto").checked = world.auto;
   drawRuns(one, world, on);
+  drawPulls(one, on);
   keep($("panel-environments"), [{ list: one.environments, undeployed: one.undeployed }], () => "all", environments);
   keep($("panel-faults"), world.faults ?? [], (fault) => fault.kind, (fault) => h("li", {}, `${WORDS[fault.kind] ?? fault.kind}, ${fault.left} more`));
   keep($("panel-complaints"), slack.complaints.map((text, i) => ({ text, i })), ({ i }) => i, ({ text }) => h("li", {}, text));
@@ -91,6 +92,7 @@ function frame(world, on) {
   $("world").replaceChildren(
     h("div", { id: "panel-repo" }),
     card("Merge a pull request", mergeForm(on)),
+    card("Pull requests", h("div", { id: "panel-pulls" })),
     h("section.card", {}, h("h2", {}, "Runs", h("label.switch", {}, auto, h("span", {}, "Jobs run by themselves"))), h("div", { id: "panel-runs" })),
     card("Environments", h("div", { id: "panel-environments" })),
     card("Time", h("div.row", {}, pass("+1 min", 60), pass("+1 h", 3600), pass("+1 day", 86400))),
@@ -112,18 +114,42 @@ function mergeForm(on) {
   const docs = h("input", { type: "checkbox", id: "merge-docs", "data-testid": "merge-docs" });
   const kind = h("select", { id: "merge-kind", "aria-label": "How to merge" }, ["squash", "merge", "rebase"].map((one) => h("option", { value: one }, one)));
   const choose = h("select", { id: "merge-author", "data-testid": "merge-author", "aria-label": "Author", onchange: (event) => (author = event.target.value) });
+  const body = h("input", { id: "merge-body", "data-testid": "merge-body", type: "text", "aria-label": "Description", placeholder: "Description", autocomplete: "off" });
   const merge = (event) => {
     event.preventDefault();
-    const act = { do: "merge", repo, author: choose.value, title: title.value.trim() || TITLES[suggestion], kind: kind.value, commits: 1, docs: docs.checked };
+    const about = { repo, author: choose.value, title: title.value.trim() || TITLES[suggestion], commits: 1, body: body.value.trim() || null };
+    const act = event.submitter?.value === "open" ? { do: "propose", ...about } : { do: "merge", kind: kind.value, docs: docs.checked, ...about };
+    body.value = "";
     suggestion = (suggestion + 1) % TITLES.length;
     title.value = TITLES[suggestion];
     on.world(act);
   };
   return h("form.merge", { id: "panel-merge", onsubmit: merge, autocomplete: "off" },
-    title,
+    title, body,
     h("div.row", {}, h("label", {}, h("span.note", {}, "by "), choose), kind,
-      h("button.button.primary", { "data-testid": "merge-go" }, "Merge")),
+      h("button.button.primary", { "data-testid": "merge-go", value: "merge" }, "Merge"),
+      h("button.button", { "data-testid": "merge-open", value: "open", title: "Open it without merging" }, "Open")),
     h("label.tick.note", {}, docs, h("span", {}, "touches documentation only (no run)")));
+}
+
+/** Open pull requests with their statuses, and the newest merged ones. */
+function drawPulls(one, on) {
+  const pulls = (one.pulls ?? []).map((pull) => ({ ...pull, repo: one.repo, by: author ?? "ben-gh" }));
+  keep($("panel-pulls"), pulls, (pull) => pull.number, (pull) => drawPull(pull, on));
+}
+
+function drawPull(pull, on) {
+  const act = (rest) => () => on.world({ repo: pull.repo, number: pull.number, ...rest });
+  const title = h("div.run-title", { title: pull.body ?? pull.title }, `#${pull.number} ${pull.title}`);
+  if (!pull.open) {
+    return h("div.run.done", { "data-testid": `pull-${pull.number}` }, title, pull.entangled ? h("div.note", {}, "reverting it conflicts")
+      : h("div.row", {}, small("Reverting it conflicts", act({ do: "entangle" }))));
+  }
+  const reviewers = pull.reviewers.length > 0 && `, review asked of ${pull.reviewers.join(", ")}`;
+  const statuses = pull.statuses.map((one) => h("div.note", {}, `${one.state}: ${one.context}, ${one.description ?? ""}`));
+  return h("div.run", { "data-testid": `pull-${pull.number}` }, title, h("div.note", {}, pull.author, reviewers), statuses, h("div.row", {},
+    small("Merge it", act({ do: "merge_pull", by: pull.by }), { "data-testid": `pull-merge-${pull.number}` }),
+    small("Push a commit", act({ do: "push_pull", by: pull.by })), small("Close it", act({ do: "close_pull", by: pull.by }))));
 }
 
 function drawRuns(one, world, on) {

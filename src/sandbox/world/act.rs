@@ -32,6 +32,70 @@ pub enum Act {
         #[serde(default)]
         body: Option<String>,
     },
+    /// A pull request is opened.
+    Propose {
+        /// The repository.
+        repo: String,
+        /// Login of its author.
+        author: String,
+        /// Its title.
+        title: String,
+        /// Its description.
+        #[serde(default)]
+        body: Option<String>,
+        /// Number of commits on its branch, 1 to 300.
+        #[serde(default = "one")]
+        commits: u32,
+    },
+    /// An open pull request is merged to main; main's new head gets a Deploy run unless `docs`.
+    MergePull {
+        /// The repository.
+        repo: String,
+        /// Its number.
+        number: u64,
+        /// Login of whoever merges.
+        by: String,
+        /// How it is merged.
+        #[serde(default)]
+        kind: MergeKind,
+        /// Only ignored paths are touched, so there is no run.
+        #[serde(default)]
+        docs: bool,
+    },
+    /// An open pull request is closed without being merged.
+    ClosePull {
+        /// The repository.
+        repo: String,
+        /// Its number.
+        number: u64,
+        /// Login of whoever closes it.
+        by: String,
+    },
+    /// A commit is pushed to an open pull request's branch.
+    PushPull {
+        /// The repository.
+        repo: String,
+        /// Its number.
+        number: u64,
+        /// Login of whoever pushes.
+        by: String,
+    },
+    /// The description of an open pull request is edited.
+    EditPull {
+        /// The repository.
+        repo: String,
+        /// Its number.
+        number: u64,
+        /// The new description.
+        body: String,
+    },
+    /// Later changes touch the same lines as a merged pull request, so that GitHub cannot revert it.
+    Entangle {
+        /// The repository.
+        repo: String,
+        /// Its number.
+        number: u64,
+    },
     /// A commit is pushed to main without a pull request.
     Push {
         /// The repository.

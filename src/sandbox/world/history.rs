@@ -1,10 +1,10 @@
-//! Commits, branches and merged pull requests of one repository, and what lies between two commits.
+//! Commits and branches of one repository, and what lies between two commits.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::act::MergeKind;
+use super::pulls::{Pull, Status};
 
 /// A commit.
 #[derive(Clone, Debug)]
@@ -25,61 +25,13 @@ pub(crate) struct Commit {
     pub pull: Option<u64>,
 }
 
-/// A merged pull request.
-#[derive(Clone, Debug)]
-pub(crate) struct Pull {
-    /// Its number.
-    pub number: u64,
-    /// Its title.
-    pub title: String,
-    /// Its description.
-    pub body: Option<String>,
-    /// The author's login.
-    pub author: String,
-    /// The merger's login.
-    pub merged_by: String,
-    /// When it was opened.
-    pub created_at: Timestamp,
-    /// When it was merged.
-    pub merged_at: Timestamp,
-    /// The branch that it came from.
-    pub branch: String,
-    /// The branch's last commit.
-    pub head: String,
-    /// Main before the merge.
-    pub base: String,
-    /// The commit that main's head became.
-    pub merge_commit: String,
-    /// Number of commits on the branch.
-    pub commits: u32,
-    /// Names of its labels.
-    pub labels: Vec<&'static str>,
-}
-
-/// A pull request about to be merged.
-#[derive(Clone, Debug)]
-pub(crate) struct Proposal {
-    /// The author's login.
-    pub author: String,
-    /// The merger's login.
-    pub by: String,
-    /// The title.
-    pub title: String,
-    /// The description.
-    pub body: Option<String>,
-    /// How it is merged.
-    pub kind: MergeKind,
-    /// Number of commits on its branch.
-    pub commits: u32,
-}
-
 /// A commit about to be made.
-struct Draft<'a> {
-    parents: Vec<String>,
-    message: String,
-    author: &'a str,
-    committer: &'a str,
-    pull: Option<u64>,
+pub(super) struct Draft<'a> {
+    pub(super) parents: Vec<String>,
+    pub(super) message: String,
+    pub(super) author: &'a str,
+    pub(super) committer: &'a str,
+    pub(super) pull: Option<u64>,
 }
 
 /// What lies between two commits, as positions in [`History::commits`].
@@ -100,10 +52,12 @@ pub(crate) struct History {
     pub commits: Vec<Commit>,
     /// Branch names with their heads.
     pub branches: BTreeMap<String, String>,
-    /// Merged pull requests, oldest first.
+    /// Pull requests, oldest first.
     pub pulls: Vec<Pull>,
+    /// Statuses of commits, oldest first.
+    pub statuses: Vec<Status>,
     positions: HashMap<String, usize>,
-    last_number: u64,
+    pub(super) last_number: u64,
     seed: u64,
 }
 
@@ -114,6 +68,7 @@ impl History {
             commits: Vec::new(),
             branches: BTreeMap::new(),
             pulls: Vec::new(),
+            statuses: Vec::new(),
             positions: HashMap::new(),
             last_number,
             seed,
@@ -142,11 +97,6 @@ impl History {
         let sha = self.branches.get(branch).map_or(name, String::as_str);
         let short = || self.commits.iter().find(|commit| name.len() >= 7 && commit.sha.starts_with(name));
         self.get(sha).or_else(short)
-    }
-
-    /// The pull request of that number.
-    pub fn pull(&self, number: u64) -> Option<&Pull> {
-        self.pulls.iter().find(|pull| pull.number == number)
     }
 
     /// What is in `head` and not in `base`, and the reverse.
@@ -185,68 +135,8 @@ impl History {
         self.branches.insert(branch.to_owned(), sha);
     }
 
-    /// Merges a pull request into main; its number.
-    pub fn merge(&mut self, proposal: Proposal, at: Timestamp) -> u64 {
-        self.last_number += 1;
-        let number = self.last_number;
-        let base = self.main().to_owned();
-        let branch = branch_name(&proposal.title);
-        let head = self.commit_series(&base, &proposal, &proposal.author, (number, at));
-        let merge_commit = self.merge_commit(&base, &head, &proposal, (number, at));
-        self.branches.insert("main".to_owned(), merge_commit.clone());
-        let labels = if proposal.author.starts_with("dependabot") { vec!["dependencies"] } else { Vec::new() };
-        self.pulls.push(Pull {
-            number,
-            title: proposal.title,
-            body: proposal.body,
-            author: proposal.author,
-            merged_by: proposal.by,
-            created_at: at - jiff::SignedDuration::from_hours(3),
-            merged_at: at,
-            branch,
-            head,
-            base,
-            merge_commit,
-            commits: proposal.commits,
-            labels,
-        });
-        number
-    }
-
-    fn merge_commit(&mut self, base: &str, head: &str, proposal: &Proposal, merge: (u64, Timestamp)) -> String {
-        let (number, at) = merge;
-        let author = proposal.author.as_str();
-        match proposal.kind {
-            MergeKind::Rebase => self.commit_series(base, proposal, &proposal.by, merge),
-            MergeKind::Squash => {
-                let parents = vec![base.to_owned()];
-                let message = proposal.title.clone();
-                self.commit(Draft { parents, message, author, committer: "web-flow", pull: Some(number) }, at)
-            }
-            MergeKind::Merge => {
-                let parents = vec![base.to_owned(), head.to_owned()];
-                let branch = branch_name(&proposal.title);
-                let title = &proposal.title;
-                let message = format!("Merge pull request #{number} from hypothesis/{branch}\n\n{title}");
-                let author = proposal.by.as_str();
-                self.commit(Draft { parents, message, author, committer: "web-flow", pull: Some(number) }, at)
-            }
-        }
-    }
-
-    /// The branch's commits one after the other on top of `base`; the sha of the last.
-    fn commit_series(&mut self, base: &str, proposal: &Proposal, committer: &str, merge: (u64, Timestamp)) -> String {
-        let (number, at) = merge;
-        let count = proposal.commits;
-        (1..=count).fold(base.to_owned(), |parent, nth| {
-            let title = &proposal.title;
-            let message = if count == 1 { title.clone() } else { format!("{title} ({nth} of {count})") };
-            let parents = vec![parent];
-            self.commit(Draft { parents, message, author: &proposal.author, committer, pull: Some(number) }, at)
-        })
-    }
-
-    fn commit(&mut self, draft: Draft<'_>, at: Timestamp) -> String {
+    /// Makes a commit; its sha.
+    pub(super) fn commit(&mut self, draft: Draft<'_>, at: Timestamp) -> String {
         let position = self.commits.len();
         let sha = sha_of(self.seed, position as u64);
         self.positions.insert(sha.clone(), position);
@@ -300,11 +190,4 @@ pub(crate) fn sha_of(seed: u64, counter: u64) -> String {
     };
     let digits = format!("{:016x}{:016x}{:016x}", word(1 << 40), word(2 << 40), word(3 << 40));
     digits[..40].to_owned()
-}
-
-fn branch_name(title: &str) -> String {
-    let dashed: String =
-        title.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let words: Vec<&str> = dashed.split('-').filter(|word| !word.is_empty()).take(6).collect();
-    if words.is_empty() { "patch-1".to_owned() } else { words.join("-") }
 }

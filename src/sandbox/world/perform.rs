@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use super::act::{Act, FaultKind, MergeKind, Outcome};
 use super::flow::{NewRun, Started};
-use super::history::Proposal;
 use super::pipeline::Workflow;
+use super::pulls::Proposal;
 use super::run::{Event, Review};
 use super::state::{Fault, Repo, State};
 
-type Done = Result<String, String>;
+/// A sentence of what happened, or why it could not.
+pub(super) type Done = Result<String, String>;
 
 /// A workflow to be started by hand.
 struct Order {
@@ -27,9 +28,16 @@ impl State {
         match act {
             Act::Merge { repo, author, by, title, kind, commits, docs, body } => {
                 let by = by.unwrap_or_else(|| author.clone());
-                let proposal = Proposal { author, by, title, body, kind, commits };
-                self.merge(&repo, proposal, docs, now)
+                self.merge(&repo, Proposal { author, title, body, commits }, (&by, kind, docs), now)
             }
+            Act::Propose { repo, author, title, body, commits } => {
+                self.propose(&repo, Proposal { author, title, body, commits }, now)
+            }
+            Act::MergePull { repo, number, by, kind, docs } => self.merge_pull(&repo, number, (&by, kind, docs), now),
+            Act::ClosePull { repo, number, by } => self.close_pull(&repo, number, &by, now),
+            Act::PushPull { repo, number, by } => self.push_pull(&repo, number, &by, now),
+            Act::EditPull { repo, number, body } => self.edit_pull(&repo, number, body, now),
+            Act::Entangle { repo, number } => self.entangle(&repo, number),
             Act::Push { repo, by, title } => self.push(&repo, &by, &title, now).map(|(_, told)| told),
             Act::BreakWorkflow { repo, by } => self.break_workflow(&repo, &by, now),
             Act::Dispatch { repo, workflow, by, branch, inputs } => {
@@ -65,26 +73,6 @@ impl State {
     pub fn dispatch(&mut self, repo: &str, new: NewRun, now: Timestamp) -> Result<Started, String> {
         self.writer(&new.by)?;
         Ok(self.repo_mut(repo)?.start_run(new, now))
-    }
-
-    fn merge(&mut self, repo: &str, proposal: Proposal, docs: bool, now: Timestamp) -> Done {
-        self.known(&proposal.author)?;
-        self.writer(&proposal.by)?;
-        if !(1..=300).contains(&proposal.commits) {
-            return Err("A pull request has 1 to 300 commits.".to_owned());
-        }
-        if proposal.title.trim().is_empty() {
-            return Err("A pull request needs a title.".to_owned());
-        }
-        let repo = self.repo_mut(repo)?;
-        let (by, how) = (proposal.by.clone(), merge_word(proposal.kind));
-        let number = repo.history.merge(proposal, now);
-        let merged = format!("{by} {how} #{number} into {}", repo.full_name());
-        if docs {
-            return Ok(format!("{merged}; it touches ignored paths only, so there is no run."));
-        }
-        let started = repo.start_push_run(&by, now);
-        Ok(format!("{merged}; {} started{}.", started.label, instead_of(&started)))
     }
 
     fn push(&mut self, repo: &str, by: &str, title: &str, now: Timestamp) -> Result<(u64, String), String> {
@@ -162,12 +150,12 @@ impl State {
     }
 
     /// Whether a known account may review; an error for an unknown one.
-    fn known(&self, login: &str) -> Result<bool, String> {
+    pub(super) fn known(&self, login: &str) -> Result<bool, String> {
         let person = self.person(login).ok_or_else(|| format!("Nobody is called {login}."))?;
         Ok(person.reviews())
     }
 
-    fn writer(&self, login: &str) -> Result<(), String> {
+    pub(super) fn writer(&self, login: &str) -> Result<(), String> {
         let person = self.person(login).ok_or_else(|| format!("Nobody is called {login}."))?;
         if person.writes() { Ok(()) } else { Err(format!("{login} has no right to write.")) }
     }
@@ -236,7 +224,7 @@ fn review(approved: bool, by: String, comment: String, environments: Vec<String>
     Review { approved, by, comment, environments }
 }
 
-fn instead_of(started: &Started) -> String {
+pub(super) fn instead_of(started: &Started) -> String {
     if started.superseded.is_empty() {
         String::new()
     } else {
@@ -244,7 +232,7 @@ fn instead_of(started: &Started) -> String {
     }
 }
 
-fn merge_word(kind: MergeKind) -> &'static str {
+pub(super) fn merge_word(kind: MergeKind) -> &'static str {
     match kind {
         MergeKind::Squash => "squashed",
         MergeKind::Rebase => "rebased",

@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::MACHINE_USER;
 use super::act::{MergeKind, Outcome};
-use super::history::{History, Proposal};
+use super::history::History;
 use super::pipeline::{Beanstalk, JobPlan, Pipeline, Target};
+use super::pulls::Proposal;
 use super::run::{Phase, Review};
 use super::servers::Environment;
 use super::state::{Ids, Repo, State};
@@ -242,15 +243,8 @@ fn yesterday(repo: &mut Repo, at: Timestamp) {
     ];
     for (hours, (author, title)) in (1..).zip(merges) {
         let by = if author.ends_with("[bot]") { "dora-gh" } else { author };
-        let proposal = Proposal {
-            author: author.to_owned(),
-            by: by.to_owned(),
-            title: title.to_owned(),
-            body: None,
-            kind: MergeKind::Squash,
-            commits: 1,
-        };
-        repo.history.merge(proposal, at - SignedDuration::from_hours(5 - hours));
+        let proposal = Proposal { author: author.to_owned(), title: title.to_owned(), body: None, commits: 1 };
+        repo.history.merge(proposal, by, MergeKind::Squash, at - SignedDuration::from_hours(5 - hours));
     }
     let run = repo.start_push_run("ben-gh", at).id;
     deploy_everywhere(repo, run, at);

@@ -197,7 +197,7 @@ fn a_rebase_puts_all_its_commits_on_main() {
             let found = history.compare(&before, history.main());
             assert_eq!(found.behind, 0);
             let last = history.pulls.last().unwrap();
-            assert_eq!(last.merge_commit, history.main());
+            assert_eq!(last.merged().unwrap().commit, history.main());
             found.ahead.len()
         })
     };

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::pulls::Pull;
 use super::run::{Conclusion, Job, Run};
 use super::servers::Environment;
 use super::state::{Repo, Role, State};
 
 const RUNS_SHOWN: usize = 8;
+const PULLS_SHOWN: usize = 5;
 
 impl State {
     /// The whole view.
@@ -36,6 +38,31 @@ impl Repo {
             "runs": runs.map(|run| self.run_view(run)).collect::<Vec<_>>(),
             "environments": self.environments.iter().map(Environment::view).collect::<Vec<_>>(),
             "undeployed": self.undeployed(),
+            "pulls": self.pulls_view(),
+        })
+    }
+
+    /// The open pull requests, and the newest of those that were merged.
+    fn pulls_view(&self) -> Vec<Value> {
+        let pulls = self.history.pulls.iter().rev();
+        let (open, over): (Vec<&Pull>, Vec<&Pull>) = pulls.partition(|pull| pull.is_open());
+        let merged = over.into_iter().filter(|pull| pull.merged().is_some()).take(PULLS_SHOWN);
+        open.into_iter().chain(merged).map(|pull| self.pull_view(pull)).collect()
+    }
+
+    fn pull_view(&self, pull: &Pull) -> Value {
+        let statuses = self.history.standing_statuses(&pull.head);
+        json!({
+            "number": pull.number,
+            "title": pull.title,
+            "author": pull.author,
+            "body": pull.body,
+            "open": pull.is_open(),
+            "entangled": pull.entangled,
+            "reviewers": pull.reviewers,
+            "statuses": statuses.iter().map(|status| {
+                json!({"state": status.state, "context": status.context, "description": status.description})
+            }).collect::<Vec<_>>(),
         })
     }
 
