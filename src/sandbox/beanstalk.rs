@@ -12,6 +12,7 @@ use super::world::servers::{Environment, request_id};
 use super::world::state::{SeenRequest, State};
 use crate::http::{Request, Response};
 
+mod settings;
 mod xml;
 
 use xml::{application, application_version, description, element, label_of, server, server_id, time, told};
@@ -83,7 +84,7 @@ impl Call {
         }
     }
 
-    fn answer(&self, state: &State, now: Timestamp) -> Answered {
+    fn answer(&self, state: &mut State, now: Timestamp) -> Answered {
         if self.region.is_empty() {
             return Err(self.blame("MissingAuthenticationToken", "no signature for elasticbeanstalk"));
         }
@@ -96,6 +97,9 @@ impl Call {
             "DescribeInstancesHealth" => self.describe_instances_health(state, now),
             "DescribeEvents" => self.describe_events(state),
             "DescribeApplicationVersions" => Ok(self.describe_application_versions(state)),
+            "DescribeConfigurationSettings" => self.describe_configuration_settings(state),
+            "ValidateConfigurationSettings" => self.validate_configuration_settings(state),
+            "UpdateEnvironment" => self.update_environment(state, now),
             action => {
                 Err(self
                     .blame("InvalidAction", &format!("Could not find operation {action} for version {API_VERSION}")))

@@ -20,6 +20,7 @@ pub(crate) mod run;
 mod seed;
 pub(crate) mod servers;
 pub(crate) mod state;
+pub(crate) mod variables;
 mod view;
 
 pub use act::{Act, FaultKind, MergeKind, Outcome};

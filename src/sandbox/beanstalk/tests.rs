@@ -126,3 +126,39 @@ async fn what_is_unknown_is_refused() {
     assert_eq!((seen[1].service.as_str(), seen[1].status), ("beanstalk us-west-1", 400));
     wire.shutdown.cancel();
 }
+
+#[tokio::test]
+async fn variables_are_changed_by_an_update_that_takes_its_time() {
+    use aws_sdk_elasticbeanstalk::types::ConfigurationOptionSetting as Option;
+    const VARIABLES: &str = "aws:elasticbeanstalk:application:environment";
+    let wire = Wire::start().await;
+    let us = wire.client("us-west-1");
+    let option = |value: &str| Option::builder().namespace(VARIABLES).option_name("NEW").value(value).build();
+    let new = async || {
+        let asked = us.describe_configuration_settings().application_name("h").environment_name("h-prod");
+        let sets = asked.send().await.unwrap().configuration_settings.unwrap();
+        let of = |options: &[Option]| options.iter().find(|o| o.option_name() == Some("NEW")).map(|_| ());
+        sets.iter().map(|s| (s.deployment_status().unwrap().to_string(), of(s.option_settings()))).collect::<Vec<_>>()
+    };
+    let valid = async |value: &str| {
+        let asked = us.validate_configuration_settings().application_name("h").environment_name("h-prod");
+        asked.option_settings(option(value)).send().await.unwrap().messages.unwrap_or_default().len()
+    };
+    assert_eq!((valid("1").await, valid(&"1".repeat(4_096)).await), (0, 1));
+    let set =
+        async || us.update_environment().environment_name("h-prod").option_settings(option("a b&<c>")).send().await;
+    assert_eq!(set().await.unwrap().status().unwrap().as_str(), "Updating");
+    let again = set().await.unwrap_err();
+    assert!(again.message().unwrap().ends_with("is in an invalid state for this operation. Must be Ready."));
+    assert_eq!(new().await, [("deployed".to_owned(), None), ("pending".to_owned(), Some(()))]);
+    wire.act(Act::Pass { seconds: 7 });
+    assert_eq!(new().await, [("deployed".to_owned(), Some(()))]);
+    let (repo, environment) = (H.to_owned(), "Production".to_owned());
+    wire.act(Act::SetVariable { repo: repo.clone(), environment: environment.clone(), key: "NEW".into(), value: None });
+    wire.act(Act::SpoilSettings { repo, environment });
+    set().await.unwrap();
+    wire.act(Act::Pass { seconds: 7 });
+    assert_eq!(new().await, [("deployed".to_owned(), None)], "taken back");
+    assert_eq!(wire.world.complaints(), Vec::<String>::new());
+    wire.shutdown.cancel();
+}

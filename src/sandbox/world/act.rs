@@ -210,6 +210,25 @@ pub enum Act {
         /// On or off.
         on: bool,
     },
+    /// Somebody sets an environment variable on Elastic Beanstalk's console, or removes it.
+    SetVariable {
+        /// The repository.
+        repo: String,
+        /// GitHub's name of the environment.
+        environment: String,
+        /// The variable.
+        key: String,
+        /// Its new value; none removes it.
+        #[serde(default)]
+        value: Option<String>,
+    },
+    /// An environment takes back the next change of its variables.
+    SpoilSettings {
+        /// The repository.
+        repo: String,
+        /// GitHub's name of the environment.
+        environment: String,
+    },
     /// Time passes.
     Pass {
         /// How many seconds.

@@ -62,6 +62,8 @@ impl State {
                 self.review_by_hand(&repo, run, review(false, by, comment, environments), now)
             }
             Act::Rerun { repo, run, failed_only, by } => self.rerun_by_hand(&repo, (run, failed_only), &by, now),
+            Act::SetVariable { repo, environment, key, value } => self.set_variable(&repo, &environment, (key, value)),
+            Act::SpoilSettings { repo, environment } => self.spoil_settings(&repo, &environment),
             Act::Auto { on } => Ok(self.set_auto(on, now)),
             Act::Pass { seconds } => Ok(format!("{seconds} s have passed.")),
             Act::Fault { kind, times, only } => Ok(self.order_fault(kind, times, only)),

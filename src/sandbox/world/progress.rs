@@ -24,6 +24,8 @@ pub(crate) struct Due {
 enum DueKind {
     /// The servers of an environment finish, by position.
     Servers(usize),
+    /// The servers of an environment, by position, have their new settings.
+    Settings(usize),
     /// A job gets its runner.
     Start { run: u64, job: String },
     /// A job enters its deploy step.
@@ -52,6 +54,10 @@ impl State {
                     repo.environments[environment].finish(due.at);
                     Ok(())
                 }
+                DueKind::Settings(environment) => {
+                    repo.environments[environment].configured(due.at);
+                    Ok(())
+                }
                 DueKind::Start { run, job } => repo.start_job(run, &job, due.at),
                 DueKind::DeployStep { run, job } => repo.enter_deploy_step(run, &job, due.at),
                 DueKind::Succeed { run, job } => repo.finish_job(run, &job, Outcome::Success, due.at),
@@ -65,6 +71,8 @@ impl Repo {
         let servers = self.environments.iter().enumerate();
         let mut due: Vec<_> =
             servers.filter_map(|(position, e)| Some((e.finishes_alone_at()?, DueKind::Servers(position)))).collect();
+        let changes = self.environments.iter().enumerate();
+        due.extend(changes.filter_map(|(nth, e)| Some((e.settings.change.as_ref()?.until, DueKind::Settings(nth)))));
         let Some(since) = auto_since else { return due };
         for run in self.runs.iter().filter(|run| run.is_live()) {
             due.extend(run.latest().jobs.iter().filter_map(|job| self.job_due(run.id, job, since)));

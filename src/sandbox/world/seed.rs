@@ -10,6 +10,7 @@ use super::pulls::Proposal;
 use super::run::{Phase, Review};
 use super::servers::Environment;
 use super::state::{Ids, Repo, State};
+use super::variables::Settings;
 
 const US: &str = "us-west-1";
 const CANADA: &str = "ca-central-1";
@@ -228,6 +229,7 @@ fn environments(repo: &Repo) -> Vec<Environment> {
             instances: Vec::new(),
             events: Vec::new(),
             versions: Vec::new(),
+            settings: Settings::of(target.beanstalk),
         })
     };
     (0..).zip(&repo.pipeline.jobs).filter_map(environment).collect()

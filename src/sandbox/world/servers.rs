@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::history::sha_of;
 use super::pipeline::Beanstalk;
+use super::variables::Settings;
 
 /// How long the servers still need when nobody watches them any more.
 const ALONE: SignedDuration = SignedDuration::from_secs(60);
@@ -36,6 +37,8 @@ pub(crate) struct Environment {
     pub events: Vec<ServerEvent>,
     /// Versions made for it, oldest first.
     pub versions: Vec<Version>,
+    /// Its environment variables.
+    pub settings: Settings,
 }
 
 /// A version on one environment.
@@ -102,6 +105,7 @@ impl Environment {
     /// A deployment begins. One still under way ends first, as the deploy script waits for it.
     pub fn begin(&mut self, version: Version, now: Timestamp) {
         self.finish(now);
+        self.configured(now);
         self.deployment += 1;
         let request_id = request_id(self.id, self.deployment);
         if !self.versions.iter().any(|known| known.label == version.label) {
@@ -145,17 +149,21 @@ impl Environment {
 
     /// Elastic Beanstalk's word for what the environment does.
     pub fn status(&self) -> &'static str {
-        if self.update.is_some() { "Updating" } else { "Ready" }
+        if self.is_busy() { "Updating" } else { "Ready" }
     }
 
     /// Elastic Beanstalk's colour; grey while it updates.
     pub fn health(&self) -> &'static str {
-        if self.update.is_some() { "Grey" } else { "Green" }
+        if self.is_busy() { "Grey" } else { "Green" }
     }
 
     /// Elastic Beanstalk's finer word for health.
     pub fn health_status(&self) -> &'static str {
-        if self.update.is_some() { "Info" } else { "Ok" }
+        if self.is_busy() { "Info" } else { "Ok" }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.update.is_some() || self.settings.change.is_some()
     }
 
     fn fresh_instance(&self, nth: u64, label: &str, now: Timestamp) -> Instance {
@@ -164,7 +172,7 @@ impl Environment {
         Instance { id, launched_at: now, label: label.to_owned(), deployment: self.deployment }
     }
 
-    fn tell(&mut self, message: &str, request_id: &str, at: Timestamp) {
+    pub(super) fn tell(&mut self, message: &str, request_id: &str, at: Timestamp) {
         self.events.push(ServerEvent { at, message: message.to_owned(), request_id: request_id.to_owned() });
     }
 }

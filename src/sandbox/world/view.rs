@@ -123,6 +123,7 @@ impl Environment {
             "eb": self.server_name(),
             "health": self.health(),
             "status": self.status(),
+            "variables": self.settings.variables.keys().collect::<Vec<_>>(),
         })
     }
 }
