@@ -7,16 +7,20 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::world::World;
 use super::world::servers::{Environment, request_id};
 use super::world::state::{SeenRequest, State};
+use super::world::{AwsFaultKind, Severity, World};
 use crate::http::{Request, Response};
 
 mod settings;
 mod xml;
 
-use xml::{application, application_version, description, element, label_of, server, server_id, time, told};
+use xml::{
+    application, application_version, description, element, label_of, server, server_id, severity_word, time, told,
+};
 
+/// AWS has more on a page; few make every client read several.
+const SERVERS_PER_PAGE: usize = 3;
 const BODY_LIMIT: usize = 1 << 16;
 const NAMESPACE: &str = "http://elasticbeanstalk.amazonaws.com/docs/2010-12-01/";
 const API_VERSION: &str = "2010-12-01";
@@ -36,8 +40,11 @@ async fn handle(world: World, request: Request) -> Response {
     let call = Call::new(&parts.headers, &body);
     let route = format!("{} {}", parts.method, parts.uri.path());
     world.read(|state, now| {
-        let answered =
-            if route == "POST /" { call.answer(state, now) } else { Err(call.blame("InvalidAction", "unknown route")) };
+        let answered = match state.take_aws_fault(&call.region, call.action()) {
+            _ if route != "POST /" => Err(call.blame("InvalidAction", "unknown route")),
+            None => call.answer(state, now),
+            Some(fault) => call.misbehave(fault, state, now),
+        };
         let id = request_id(0xEB, state.requests.len() as u64);
         let (status, xml) = match answered {
             Ok(result) => (200, call.envelope(&result, &id)),
@@ -46,7 +53,7 @@ async fn handle(world: World, request: Request) -> Response {
                     let complaint = format!("beanstalk {} {}: {}", call.region, call.action(), refusal.message);
                     state.complain(complaint);
                 }
-                (400, refusal.envelope(&id))
+                (refusal.status, refusal.envelope(&id))
             }
         };
         let (service, method) = (format!("beanstalk {}", call.region), parts.method.to_string());
@@ -67,6 +74,7 @@ struct Call {
 
 /// An error in AWS's words.
 struct Refusal {
+    status: u16,
     code: &'static str,
     message: String,
     /// Whether a sound client would not have asked.
@@ -107,6 +115,27 @@ impl Call {
         }
     }
 
+    /// Does wrong what it was told to do wrong.
+    fn misbehave(&self, fault: AwsFaultKind, state: &mut State, now: Timestamp) -> Answered {
+        let (status, code, message) = match fault {
+            AwsFaultKind::Throttled => (400, "Throttling", "Rate exceeded"),
+            AwsFaultKind::AccessDenied => (
+                403,
+                "AccessDenied",
+                "User: arn:aws:iam::123456789012:user/lockkeeper is not authorized to perform that",
+            ),
+            AwsFaultKind::ExpiredToken => {
+                (403, "ExpiredToken", "The security token included in the request is expired")
+            }
+            AwsFaultKind::Error500 => (500, "InternalFailure", "Something went wrong"),
+            AwsFaultKind::Error500After => {
+                self.answer(state, now)?;
+                (500, "InternalFailure", "Something went wrong")
+            }
+        };
+        Err(Refusal::new(status, code, message.to_owned()))
+    }
+
     fn describe_environments(&self, state: &State) -> String {
         let (names, ids) = (self.list("EnvironmentNames"), self.list("EnvironmentIds"));
         let asked = |environment: &&Environment| {
@@ -121,28 +150,45 @@ impl Call {
     }
 
     fn describe_environment_health(&self, state: &State, now: Timestamp) -> Answered {
-        let environment = self.environment(state)?;
+        let environment = self.enhanced(state)?;
         let count = |word: &str| environment.instances.iter().filter(|_| environment.health_status() == word).count();
         let words = ["NoData", "Unknown", "Pending", "Ok", "Info", "Warning", "Degraded", "Severe"];
         let counts: String = words.into_iter().map(|word| element(word, &count(word).to_string())).collect();
+        let causes: String = environment.causes().iter().map(|cause| element("member", cause)).collect();
         Ok([
             element("EnvironmentName", &environment.server_name().unwrap_or_default()),
             element("HealthStatus", environment.health_status()),
             element("Status", environment.status()),
             element("Color", environment.health()),
-            "<Causes/>".to_owned(),
+            format!("<Causes>{causes}</Causes>"),
             format!("<InstancesHealth>{counts}</InstancesHealth>"),
             element("RefreshedAt", &time(now)),
         ]
         .concat())
     }
 
+    /// A few at a time; the token is where the next page begins.
     fn describe_instances_health(&self, state: &State, now: Timestamp) -> Answered {
-        let environment = self.environment(state)?;
-        let members: String =
-            (0..).zip(&environment.instances).map(|(nth, instance)| server(environment, nth, instance)).collect();
+        let environment = self.enhanced(state)?;
+        let from = match self.get("NextToken").map(str::parse::<usize>) {
+            None => 0,
+            Some(Ok(from)) => from,
+            Some(Err(_)) => return Err(self.blame("InvalidParameterValue", "NextToken is none of ours")),
+        };
+        let page = environment.instances.iter().enumerate().skip(from).take(SERVERS_PER_PAGE);
+        let members: String = page.map(|(nth, instance)| server(environment, nth, instance)).collect();
+        let next = from + SERVERS_PER_PAGE;
+        let token =
+            if next < environment.instances.len() { element("NextToken", &next.to_string()) } else { String::new() };
         let refreshed = element("RefreshedAt", &time(now));
-        Ok(format!("<InstanceHealthList>{members}</InstanceHealthList>{refreshed}"))
+        Ok(format!("<InstanceHealthList>{members}</InstanceHealthList>{refreshed}{token}"))
+    }
+
+    /// The environment, if it has enhanced health.
+    fn enhanced<'a>(&self, state: &'a State) -> Result<&'a Environment, Refusal> {
+        let environment = self.environment(state)?;
+        let basic = || "DescribeEnvironmentHealth is not supported.".to_owned();
+        if environment.enhanced { Ok(environment) } else { Err(Refusal::new(400, "InvalidRequestException", basic())) }
     }
 
     /// Newest first, one page.
@@ -155,6 +201,8 @@ impl Call {
             Some(Err(_)) => Err(self.blame("InvalidParameterValue", &format!("{name} is not a time"))),
         };
         let (start, end) = (moment("StartTime")?, moment("EndTime")?);
+        let least =
+            [Severity::Warn, Severity::Error].into_iter().find(|one| self.get("Severity") == Some(severity_word(*one)));
         let environments = self.environments(state).filter(|environment| {
             self.wants_application(environment)
                 && name.is_none_or(|name| environment.server_name().as_deref() == Some(name))
@@ -164,8 +212,7 @@ impl Call {
         let mut events: Vec<_> = events
             .filter(|(_, event)| start.is_none_or(|start| event.at >= start) && end.is_none_or(|end| event.at < end))
             .filter(|(_, event)| self.get("RequestId").is_none_or(|id| event.request_id == id))
-            // Every event of this world is an INFO.
-            .filter(|_| !matches!(self.get("Severity"), Some("WARN" | "ERROR" | "FATAL")))
+            .filter(|(_, event)| least.is_none_or(|least| event.severity >= least))
             .collect();
         events.reverse();
         events.sort_by_key(|(_, event)| std::cmp::Reverse(event.at));
@@ -198,7 +245,7 @@ impl Call {
                 && id.is_none_or(|id| server_id(environment) == id)
         });
         let message = || format!("No Environment found for EnvironmentName = '{}'.", name.or(id).unwrap_or_default());
-        found.ok_or_else(|| Refusal { code: "InvalidParameterValue", message: message(), is_complaint: false })
+        found.ok_or_else(|| Refusal::new(400, "InvalidParameterValue", message()))
     }
 
     /// The environments of this request's region.
@@ -227,7 +274,7 @@ impl Call {
     }
 
     fn blame(&self, code: &'static str, message: &str) -> Refusal {
-        Refusal { code, message: message.to_owned(), is_complaint: true }
+        Refusal { is_complaint: true, ..Refusal::new(400, code, message.to_owned()) }
     }
 
     fn envelope(&self, result: &str, id: &str) -> String {
@@ -240,6 +287,10 @@ impl Call {
 }
 
 impl Refusal {
+    fn new(status: u16, code: &'static str, message: String) -> Refusal {
+        Refusal { status, code, message, is_complaint: false }
+    }
+
     fn envelope(&self, id: &str) -> String {
         let (code, message) = (element("Code", self.code), element("Message", &self.message));
         format!(

@@ -18,12 +18,14 @@ mod propose;
 pub(crate) mod pulls;
 pub(crate) mod run;
 mod seed;
+mod server_turns;
 pub(crate) mod servers;
 pub(crate) mod state;
 pub(crate) mod variables;
 mod view;
 
-pub use act::{Act, FaultKind, MergeKind, Outcome};
+pub use act::{Act, AwsFaultKind, FaultKind, MergeKind, Outcome, ServerTurn};
+pub use servers::{Health, Policy, Severity};
 pub use state::SeenRequest;
 use state::State;
 

@@ -45,7 +45,7 @@ impl Call {
         let Some(environment) = all.find(|environment| environment.id == id) else {
             return Err(self.blame("InvalidParameterValue", "No Environment found"));
         };
-        let refused = |message| Refusal { code: "InvalidParameterValue", message, is_complaint: false };
+        let refused = |message| Refusal::new(400, "InvalidParameterValue", message);
         environment.configure(&wishes, now).map_err(refused)?;
         let whole = description(environment);
         Ok(whole.trim_start_matches("<member>").trim_end_matches("</member>").to_owned())

@@ -2,13 +2,13 @@
 
 use aws_sdk_elasticbeanstalk::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use aws_sdk_elasticbeanstalk::error::ProvideErrorMetadata;
-use aws_sdk_elasticbeanstalk::types::EnvironmentDescription;
+use aws_sdk_elasticbeanstalk::types::{EnvironmentDescription, SingleInstanceHealth};
 use aws_sdk_elasticbeanstalk::{Client, Config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::sandbox::world::{Act, Outcome, World};
+use crate::sandbox::world::{Act, AwsFaultKind, Outcome, Policy, ServerTurn, World};
 
 const H: &str = "hypothesis/h";
 
@@ -68,6 +68,20 @@ async fn production(client: &Client) -> EnvironmentDescription {
     found.into_iter().next().unwrap()
 }
 
+/// All servers of h's production, page by page.
+async fn servers(client: &Client) -> Vec<SingleInstanceHealth> {
+    let (mut all, mut token) = (Vec::new(), None);
+    loop {
+        let page = client.describe_instances_health().environment_name("h-prod").set_next_token(token);
+        let page = page.send().await.unwrap();
+        all.extend(page.instance_health_list().iter().cloned());
+        token = page.next_token().map(str::to_owned);
+        if token.is_none() {
+            return all;
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_environment_updates_while_its_job_deploys() {
     let wire = Wire::start().await;
@@ -78,20 +92,21 @@ async fn an_environment_updates_while_its_job_deploys() {
     let during = production(&us).await;
     assert_eq!(during.status().unwrap().as_str(), "Updating");
     assert_eq!(during.version_label(), before.version_label());
-    let servers = us.describe_instances_health().environment_name("h-prod").send().await.unwrap();
-    let labels: Vec<_> =
-        servers.instance_health_list().iter().map(|one| one.deployment().unwrap().version_label().unwrap()).collect();
-    assert_eq!(labels.len(), 2);
-    assert_ne!(labels[0], labels[1], "half way");
+    let servers = servers(&us).await;
+    let old = before.version_label().unwrap();
+    let labels: Vec<_> = servers.iter().map(|one| one.deployment().unwrap().version_label().unwrap()).collect();
+    assert_eq!(labels.len(), 8, "as many new ones beside the old");
+    let new: Vec<_> = labels.into_iter().filter(|label| *label != old).collect();
+    assert_eq!(new.len(), 4);
     wire.act(Act::finish(H, run, "Production", Outcome::Success));
     let after = production(&us).await;
-    assert_eq!(after.version_label(), Some(labels[0]));
+    assert_eq!(after.version_label(), Some(new[0]));
     let health = us.describe_environment_health().environment_name("h-prod").send().await.unwrap();
-    assert_eq!(health.instances_health().unwrap().ok(), Some(2));
+    assert_eq!(health.instances_health().unwrap().ok(), Some(4));
     let events = us.describe_events().environment_name("h-prod").max_records(1).send().await.unwrap();
     assert_eq!(events.events()[0].message(), Some("Environment update completed successfully."));
     let versions =
-        us.describe_application_versions().application_name("h").version_labels(labels[0]).send().await.unwrap();
+        us.describe_application_versions().application_name("h").version_labels(new[0]).send().await.unwrap();
     assert_eq!(versions.application_versions().len(), 1);
     assert_eq!(wire.world.complaints(), Vec::<String>::new());
     wire.shutdown.cancel();
@@ -160,5 +175,82 @@ async fn variables_are_changed_by_an_update_that_takes_its_time() {
     wire.act(Act::Pass { seconds: 7 });
     assert_eq!(new().await, [("deployed".to_owned(), None)], "taken back");
     assert_eq!(wire.world.complaints(), Vec::<String>::new());
+    wire.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_failed_deployment_leaves_two_versions_until_the_next() {
+    let wire = Wire::start().await;
+    let us = wire.client("us-west-1");
+    let turn = |turn: ServerTurn| {
+        let (repo, environment) = (H.to_owned(), "Production".to_owned());
+        wire.act(Act::Servers { repo, environment, turn });
+    };
+    turn(ServerTurn::Policy(Policy::Rolling));
+    let before = production(&us).await;
+    let run = wire.deploying();
+    turn(ServerTurn::NextBatch);
+    turn(ServerTurn::Fail);
+    let health = us.describe_environment_health().environment_name("h-prod").send().await.unwrap();
+    assert_eq!(health.health_status(), Some("Degraded"));
+    let expected = before.version_label().unwrap();
+    assert_eq!(
+        health.causes(),
+        [format!(
+            "Incorrect application version found on 4 out of 4 instances. Expected version \"{expected}\" (deployment 42)."
+        )]
+    );
+    assert_eq!(production(&us).await.version_label(), Some(expected));
+    let progress: Vec<_> =
+        servers(&us).await.iter().map(|one| one.deployment().unwrap().status().unwrap().to_owned()).collect();
+    assert_eq!(progress, ["Deployed", "Deployed", "Failed", "Failed"]);
+    let errors = us.describe_events().environment_name("h-prod").severity("ERROR".into()).send().await.unwrap();
+    assert_eq!(errors.events().len(), 2);
+    turn(ServerTurn::Heal);
+    assert_eq!(production(&us).await.health_status().unwrap().as_str(), "Ok");
+    turn(ServerTurn::Mix);
+    assert_eq!(production(&us).await.health().unwrap().as_str(), "Red");
+    turn(ServerTurn::Basic);
+    let basic = us.describe_instances_health().environment_name("h-prod").send().await.unwrap_err();
+    assert_eq!(basic.code(), Some("InvalidRequestException"));
+    wire.act(Act::finish(H, run, "Production", Outcome::Failure));
+    assert_eq!(wire.world.complaints(), Vec::<String>::new());
+    wire.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn faults_hit_one_region_and_end() {
+    let wire = Wire::start().await;
+    let (us, canada) = (wire.client("us-west-1"), wire.client("ca-central-1"));
+    let (region, only) = (Some("ca-central-1".to_owned()), None);
+    wire.act(Act::AwsFault { kind: AwsFaultKind::ExpiredToken, region, times: Some(1), only });
+    production(&us).await;
+    let denied = canada.describe_environments().send().await.unwrap_err();
+    assert_eq!(denied.code(), Some("ExpiredToken"));
+    production(&canada).await;
+    wire.act(Act::AwsFault { kind: AwsFaultKind::Throttled, region: None, times: None, only: None });
+    for _ in 0..3 {
+        assert_eq!(us.describe_environments().send().await.unwrap_err().code(), Some("Throttling"));
+    }
+    wire.act(Act::ClearFaults);
+    production(&us).await;
+    wire.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn an_application_keeps_ten_versions_and_those_in_use() {
+    let wire = Wire::start().await;
+    let us = wire.client("us-west-1");
+    for n in 0..12 {
+        wire.act(Act::merge(H, "ana-gh", &format!("Change {n}")));
+        wire.act(Act::Pass { seconds: 10 });
+        let run = wire.world.newest_run(H).unwrap();
+        wire.act(Act::finish(H, run, "Docker Hub", Outcome::Success));
+        wire.act(Act::finish(H, run, "Staging", Outcome::Success));
+    }
+    let versions = us.describe_application_versions().application_name("h").send().await.unwrap();
+    let labels: Vec<_> = versions.application_versions().iter().filter_map(|version| version.version_label()).collect();
+    assert_eq!(labels.len(), 11, "{labels:?}");
+    assert_eq!(Some(labels[10]), production(&us).await.version_label(), "in use, however old");
     wire.shutdown.cancel();
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use crate::sandbox::world::history::sha_of;
-use crate::sandbox::world::servers::{Environment, Instance, ServerEvent, Version};
+use crate::sandbox::world::servers::{Environment, Instance, Progress, ServerEvent, Severity, Version};
 
 pub(super) fn description(environment: &Environment) -> String {
     let (name, place) = (environment.server_name().unwrap_or_default(), environment.place);
@@ -34,29 +34,37 @@ pub(super) fn description(environment: &Environment) -> String {
     format!("<member>{members}{tier}</member>")
 }
 
-/// A server. While its environment updates, the first one is already at the new version's deployment.
 pub(super) fn server(environment: &Environment, nth: usize, instance: &Instance) -> String {
-    let update = environment.update.as_ref().filter(|_| nth == 0);
-    let label = update.map_or(instance.label.as_str(), |update| update.version.label.as_str());
-    let deployment = if update.is_some() { environment.deployment } else { instance.deployment };
-    let since = if update.is_some() { environment.updated_at } else { instance.launched_at };
     let region = environment.place.map_or("", |place| place.region);
-    let zone = if nth == 0 { "a" } else { "c" };
+    let zone = if nth.is_multiple_of(2) { "a" } else { "c" };
+    let expected = label_of(environment);
+    let strange = environment.is_ready() && instance.label != expected;
+    let (health, color, progress) = match instance.progress {
+        Progress::Underway => ("Info", "Grey", "In Progress"),
+        Progress::Failed => ("Severe", "Red", "Failed"),
+        Progress::Deployed if strange => ("Degraded", "Red", "Deployed"),
+        Progress::Deployed => ("Ok", "Green", "Deployed"),
+    };
+    let cause = format!(
+        "Incorrect application version \"{}\" (deployment {}). Expected version \"{expected}\".",
+        instance.label, instance.deployment
+    );
+    let cause = if strange { element("member", &cause) } else { String::new() };
     let mut xml = String::from("<member>");
     for (tag, text) in [
         ("InstanceId", instance.id.as_str()),
-        ("HealthStatus", environment.health_status()),
-        ("Color", if update.is_some() { "Grey" } else { "Green" }),
+        ("HealthStatus", health),
+        ("Color", color),
         ("LaunchedAt", &time(instance.launched_at)),
         ("AvailabilityZone", &format!("{region}{zone}")),
         ("InstanceType", "c5.xlarge"),
     ] {
         xml.push_str(&element(tag, text));
     }
-    let status = if update.is_some() { "In Progress" } else { "Deployed" };
-    let (label, status) = (element("VersionLabel", label), element("Status", status));
-    let _ = write!(xml, "<Causes/><Deployment>{label}<DeploymentId>{deployment}</DeploymentId>{status}");
-    let _ = write!(xml, "{}</Deployment></member>", element("DeploymentTime", &time(since)));
+    let (label, status) = (element("VersionLabel", &instance.label), element("Status", progress));
+    let deployment = instance.deployment;
+    let _ = write!(xml, "<Causes>{cause}</Causes><Deployment>{label}<DeploymentId>{deployment}</DeploymentId>{status}");
+    let _ = write!(xml, "{}</Deployment></member>", element("DeploymentTime", &time(instance.deployed_at)));
     xml
 }
 
@@ -67,9 +75,18 @@ pub(super) fn told(environment: &Environment, event: &ServerEvent) -> String {
         ("ApplicationName", application(environment).to_owned()),
         ("EnvironmentName", environment.server_name().unwrap_or_default()),
         ("RequestId", event.request_id.clone()),
-        ("Severity", "INFO".to_owned()),
+        ("Severity", severity_word(event.severity).to_owned()),
     ];
     format!("<member>{}</member>", fields.iter().map(|(tag, text)| element(tag, text)).collect::<String>())
+}
+
+/// Its name, as the event log has it.
+pub(super) fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "INFO",
+        Severity::Warn => "WARN",
+        Severity::Error => "ERROR",
+    }
 }
 
 pub(super) fn application_version(environment: &Environment, version: &Version) -> String {

@@ -54,8 +54,10 @@ export function drawWorld(world, slack, on) {
   if ($("auto").checked !== world.auto) $("auto").checked = world.auto;
   drawRuns(one, world, on);
   drawPulls(one, on);
-  keep($("panel-environments"), [{ list: one.environments, undeployed: one.undeployed }], () => "all", environments);
+  keep($("panel-environments"), [{ list: one.environments, undeployed: one.undeployed, repo: one.repo }], () => one.repo, (all) => environments(all, on));
   keep($("panel-faults"), world.faults ?? [], (fault) => fault.kind, (fault) => h("li", {}, `${WORDS[fault.kind] ?? fault.kind}, ${fault.left} more`));
+  keep($("panel-aws-faults"), (world.aws_faults ?? []).map((fault, i) => ({ ...fault, i })), ({ i }) => i,
+    (fault) => h("li", {}, `Elastic Beanstalk, ${fault.region ?? "all regions"}: ${fault.kind.replace(/_/g, " ")}`));
   keep($("panel-complaints"), slack.complaints.map((text, i) => ({ text, i })), ({ i }) => i, ({ text }) => h("li", {}, text));
   $("complaints").hidden = !slack.complaints.length;
 }
@@ -88,6 +90,7 @@ const small = (label, onclick, attributes = {}) => h("button.button.small", { ty
 function frame(world, on) {
   const pass = (label, seconds) => small(label, () => on.world({ do: "pass", seconds }), { "data-testid": `pass-${seconds}` });
   const fault = (label, kind, times) => small(label, () => on.world({ do: "fault", kind, times }), { "data-testid": `fault-${kind}` });
+  const aws = (label, kind, region) => small(label, () => on.world({ do: "aws_fault", kind, region }), { "data-testid": `aws-${kind}` });
   const auto = h("input", { type: "checkbox", id: "auto", "data-testid": "auto", onchange: (event) => on.world({ do: "auto", on: event.target.checked }) });
   $("world").replaceChildren(
     h("div", { id: "panel-repo" }),
@@ -103,7 +106,9 @@ function frame(world, on) {
         fault("GitHub answers 500", "error_500", 5), fault("GitHub's rate limit", "rate_limited", 3),
         fault("GitHub is stale", "stale", 5),
         small("Clear", () => { on.world({ do: "clear_faults" }); on.slack({ do: "clear_faults" }); }, { "data-testid": "fault-clear" })),
-      h("ul.plain-list", { id: "panel-faults" })),
+      h("div.row", {}, aws("AWS throttles", "throttled"), aws("AWS denies Canada", "access_denied", "ca-central-1"),
+        aws("AWS login expired", "expired_token")),
+      h("ul.plain-list", { id: "panel-faults" }), h("ul.plain-list", { id: "panel-aws-faults" })),
     h("section.card.bad", { id: "complaints", hidden: true }, h("h2", {}, "What Slack complains about"), h("ul.plain-list", { id: "panel-complaints" })),
   );
 }
@@ -209,11 +214,29 @@ function oddEnds(run, job, on) {
   ];
 }
 
-function environments({ list, undeployed }) {
-  const rows = list.map((one) => h("tr", {},
+function environments({ list, undeployed, repo: name }, on) {
+  const rows = list.flatMap((one) => [h("tr", {},
     h("td", { title: [one.name, one.region, one.health ?? "health unknown"].filter(Boolean).join(", ") }, h(`span.dot.${(one.health ?? "none").toLowerCase()}`, { "aria-hidden": "true" }), one.name),
     h("td", {}, h("code", { title: one.version }, short(one.version))),
-    h("td.note", {}, one.status && one.status !== "Ready" ? one.status : one.region)));
+    h("td.note", {}, one.status && one.status !== "Ready" ? one.status : one.region)),
+  one.eb && h("tr", {}, h("td", { colSpan: 3 }, servers(one, name, on)))].filter(Boolean));
   const note = undeployed ? `${undeployed} ${undeployed === 1 ? "change is" : "changes are"} not in production yet` : "Nothing waits to be deployed";
   return h("div", {}, h("table.environments", {}, h("tbody", {}, rows)), h("p.note", {}, note));
+}
+
+/** The servers of an environment: how many run what, and what can happen to them. */
+function servers(one, name, on) {
+  const counts = Object.entries(Object.groupBy(one.servers, (server) => short(server.version)));
+  const runs = counts.map(([version, some]) => `${some.length} × ${version}`).join(", ");
+  const turn = (label, what) => small(label, () => on.world({ do: "servers", repo: name, environment: one.name, turn: what }),
+    { "data-testid": `servers-${Object.keys(what).length && typeof what === "object" ? Object.keys(what)[0] : what}-${one.name}` });
+  const deploying = [turn("Next batch", "next_batch"), turn("Finish by itself", "finish"), turn("Deployment fails", "fail")];
+  const idle = [
+    turn("One server on an older version", "mix"),
+    turn("Requests fail", { health: { health: "severe", causes: ["52.4 % of the requests are failing with HTTP 5xx."] } }),
+    one.status === "Ready" ? turn("Not ready", { busy: true }) : turn("Ready again", { busy: false }),
+  ];
+  return h("details.more", {}, h("summary", {}, `${one.eb}: ${runs || "no servers"}`),
+    h("p.note", {}, [one.health_status, ...one.causes].join(". ")),
+    h("div.row", {}, one.deploying ? deploying : idle, turn("All is well", "heal")));
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::servers::{Health, Policy, Severity};
+
 /// One act. Repositories are named `owner/name`, jobs by their display name with or without the called workflow's part.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -245,7 +247,30 @@ pub enum Act {
         #[serde(default)]
         only: Option<String>,
     },
-    /// The pretend GitHub behaves again.
+    /// Something happens to the servers of an environment.
+    Servers {
+        /// The repository.
+        repo: String,
+        /// The environment's name at GitHub.
+        environment: String,
+        /// What.
+        turn: ServerTurn,
+    },
+    /// The pretend Elastic Beanstalk misbehaves.
+    AwsFault {
+        /// How.
+        kind: AwsFaultKind,
+        /// In which region; in all of them unless given.
+        #[serde(default)]
+        region: Option<String>,
+        /// For how many requests; until the faults are cleared unless given.
+        #[serde(default)]
+        times: Option<u32>,
+        /// Only requests of this action: `DescribeEvents`.
+        #[serde(default)]
+        only: Option<String>,
+    },
+    /// The pretend GitHub and Elastic Beanstalk behave again.
     ClearFaults,
 }
 
@@ -268,6 +293,63 @@ impl Act {
     pub fn finish(repo: &str, run: u64, job: &str, outcome: Outcome) -> Act {
         Act::FinishJob { repo: repo.to_owned(), run, job: job.to_owned(), outcome }
     }
+}
+
+/// What happens to the servers of an environment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerTurn {
+    /// The deployment under way goes to the next batch of servers.
+    NextBatch,
+    /// The deployment under way ends well, whatever became of its job.
+    Finish,
+    /// The deployment under way fails where it is.
+    Fail,
+    /// One server comes up with an older version.
+    Mix,
+    /// The health changes; `ok` without causes is well.
+    Health {
+        /// In a word.
+        health: Health,
+        /// Why.
+        #[serde(default)]
+        causes: Vec<String>,
+    },
+    /// It is busy, so not ready for a deployment, or not any more.
+    Busy(bool),
+    /// It tells nothing of its single servers: basic health.
+    Basic,
+    /// Its servers are replaced by ones that are well and run its version.
+    Heal,
+    /// Deployments go over its servers in this way from now on.
+    Policy(Policy),
+    /// It has so many servers from its next deployment on.
+    Size(usize),
+    /// A line in its event log.
+    Tell {
+        /// How bad.
+        severity: Severity,
+        /// What.
+        message: String,
+    },
+}
+
+/// How the pretend Elastic Beanstalk misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AwsFaultKind {
+    /// 400 `Throttling`.
+    Throttled,
+    /// 403 `AccessDenied`.
+    AccessDenied,
+    /// 403 `ExpiredToken`.
+    ExpiredToken,
+    /// Does nothing and answers 500.
+    #[serde(rename = "error_500")]
+    Error500,
+    /// Does what was asked and answers 500.
+    #[serde(rename = "error_500_after")]
+    Error500After,
 }
 
 /// The three ways in which GitHub merges.

@@ -123,6 +123,7 @@ impl Repo {
         };
         if let Some(version) = version {
             self.environments[position].begin(version, now);
+            self.expire_versions(self.environments[position].place);
         }
     }
 

@@ -9,7 +9,7 @@ use super::flow::{NewRun, Started};
 use super::pipeline::Workflow;
 use super::pulls::Proposal;
 use super::run::{Event, Review};
-use super::state::{Fault, Repo, State};
+use super::state::{AwsFault, Fault, Repo, State};
 
 /// A sentence of what happened, or why it could not.
 pub(super) type Done = Result<String, String>;
@@ -67,6 +67,11 @@ impl State {
             Act::Auto { on } => Ok(self.set_auto(on, now)),
             Act::Pass { seconds } => Ok(format!("{seconds} s have passed.")),
             Act::Fault { kind, times, only } => Ok(self.order_fault(kind, times, only)),
+            Act::Servers { repo, environment, turn } => self.repo_mut(&repo)?.turn_servers(&environment, turn, now),
+            Act::AwsFault { kind, region, times, only } => {
+                self.aws_faults.push(AwsFault { kind, region, left: times, only });
+                Ok("Elastic Beanstalk misbehaves.".to_owned())
+            }
             Act::ClearFaults => Ok(self.clear_faults()),
         }
     }
@@ -132,7 +137,8 @@ impl State {
 
     fn clear_faults(&mut self) -> String {
         self.faults.clear();
-        "GitHub behaves again.".to_owned()
+        self.aws_faults.clear();
+        "GitHub and Elastic Beanstalk behave again.".to_owned()
     }
 
     fn set_auto(&mut self, on: bool, now: Timestamp) -> String {

@@ -8,7 +8,7 @@ use super::history::History;
 use super::pipeline::{Beanstalk, JobPlan, Pipeline, Target};
 use super::pulls::Proposal;
 use super::run::{Phase, Review};
-use super::servers::Environment;
+use super::servers::{Condition, Environment, Policy};
 use super::state::{Ids, Repo, State};
 use super::variables::Settings;
 
@@ -216,17 +216,23 @@ fn repo(nth: u64, shape: Shape, now: Timestamp) -> Repo {
 fn environments(repo: &Repo) -> Vec<Environment> {
     let environment = |(nth, plan): (u64, &JobPlan)| {
         let target = plan.target.as_ref()?;
+        let gated = repo.pipeline.is_production(plan);
         Some(Environment {
             id: 161_000_000 + repo.id + nth,
             name: target.environment,
-            gated: repo.pipeline.is_production(plan),
+            gated,
             place: target.beanstalk,
             created_at: repo.created_at,
             updated_at: repo.created_at,
             running: None,
             update: None,
             deployment: 40,
+            policy: if gated { Policy::AdditionalBatch } else { Policy::Rolling },
+            size: if gated { 4 } else { 2 },
             instances: Vec::new(),
+            condition: Condition::default(),
+            busy: false,
+            enhanced: true,
             events: Vec::new(),
             versions: Vec::new(),
             settings: Settings::of(target.beanstalk),

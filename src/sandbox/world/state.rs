@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use super::MACHINE_USER;
-use super::act::FaultKind;
+use super::act::{AwsFaultKind, FaultKind};
 use super::history::History;
 use super::pipeline::Pipeline;
 use super::run::Run;
@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub repos: Vec<Repo>,
     /// What the pretend GitHub is told to do wrong, oldest order first.
     pub faults: Vec<Fault>,
+    /// What the pretend Elastic Beanstalk is told to do wrong.
+    pub aws_faults: Vec<AwsFault>,
     /// Since when jobs succeed by themselves.
     pub auto_since: Option<Timestamp>,
     /// What clients did wrong.
@@ -110,6 +112,19 @@ pub(crate) struct Fault {
     pub only: Option<String>,
 }
 
+/// An ordered misbehaviour of Elastic Beanstalk's.
+#[derive(Clone, Debug)]
+pub(crate) struct AwsFault {
+    /// Which.
+    pub kind: AwsFaultKind,
+    /// Where; `None` everywhere.
+    pub region: Option<String>,
+    /// For how many more requests; `None` until cleared.
+    pub left: Option<u32>,
+    /// Which action; `None` for all.
+    pub only: Option<String>,
+}
+
 /// Requests counted in the current hour.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Quota {
@@ -152,6 +167,7 @@ impl Default for State {
             people: PEOPLE.to_vec(),
             repos: Vec::new(),
             faults: Vec::new(),
+            aws_faults: Vec::new(),
             auto_since: None,
             complaints: Vec::new(),
             requests: VecDeque::new(),
@@ -202,6 +218,24 @@ impl State {
         fault.left = fault.left.saturating_sub(1);
         if fault.left == 0 {
             self.faults.remove(index);
+        }
+        Some(kind)
+    }
+}
+
+impl State {
+    /// Takes the first fault that applies to a request to Elastic Beanstalk, one time off its count.
+    pub fn take_aws_fault(&mut self, region: &str, action: &str) -> Option<AwsFaultKind> {
+        let applies = |fault: &AwsFault| {
+            fault.region.as_deref().is_none_or(|one| one == region)
+                && fault.only.as_deref().is_none_or(|one| one == action)
+        };
+        let index = self.aws_faults.iter().position(applies)?;
+        let fault = &mut self.aws_faults[index];
+        let kind = fault.kind;
+        fault.left = fault.left.map(|left| left.saturating_sub(1));
+        if fault.left == Some(0) {
+            self.aws_faults.remove(index);
         }
         Some(kind)
     }

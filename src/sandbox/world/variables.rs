@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::pipeline::Beanstalk;
-use super::servers::{Environment, request_id};
+use super::servers::{Environment, Severity, request_id};
 use super::state::State;
 
 /// How long servers take to restart with other settings.
@@ -110,7 +110,7 @@ impl Environment {
         let Some(change) = self.settings.change.take() else { return };
         self.updated_at = now;
         if std::mem::take(&mut self.settings.fails) {
-            self.tell("Failed to deploy configuration.", &change.request_id, now);
+            self.report(Severity::Error, "Failed to deploy configuration.", &change.request_id, now);
             let reverted = "The environment was reverted to the previous configuration setting.";
             return self.tell(reverted, &change.request_id, now);
         }

@@ -21,6 +21,9 @@ impl State {
             "now": now.to_string(),
             "auto": self.auto_since.is_some(),
             "faults": self.faults.iter().map(|fault| json!({"kind": fault.kind, "left": fault.left})).collect::<Vec<_>>(),
+            "aws_faults": self.aws_faults.iter().map(|fault| {
+                json!({"kind": fault.kind, "region": fault.region, "left": fault.left})
+            }).collect::<Vec<_>>(),
             "people": people.map(|person| {
                 json!({"login": person.login, "name": person.name, "bot": person.role == Role::Bot})
             }).collect::<Vec<_>>(),
@@ -122,8 +125,15 @@ impl Environment {
             "region": self.place.map(|place| place.region),
             "eb": self.server_name(),
             "health": self.health(),
+            "health_status": self.health_status(),
+            "causes": self.causes(),
             "status": self.status(),
             "variables": self.settings.variables.keys().collect::<Vec<_>>(),
+            "deploying": self.update.is_some(),
+            "servers": self.instances.iter().map(|instance| {
+                let (_, tag) = instance.label.rsplit_once("Z-").unwrap_or(("", &instance.label));
+                json!({"id": instance.id, "version": tag})
+            }).collect::<Vec<_>>(),
         })
     }
 }
