@@ -1,5 +1,6 @@
-//! The Elastic Beanstalk client: reads only, one SDK client for each region, made when first needed. Traps of the API and
-//! of the SDK: `facts/beanstalk-reliability-security.md` A1, A2, A5 and A7.
+//! The Elastic Beanstalk client: one SDK client for each region, made when first needed; what is read of servers is in
+//! `servers`, what failures mean in `error`. Traps of the API and of the SDK: `facts/beanstalk-reliability-security.md` A1, A2,
+//! A5 and A7.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +11,11 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_elasticbeanstalk::Client;
 use aws_sdk_elasticbeanstalk::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_elasticbeanstalk::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_elasticbeanstalk::types::EnvironmentDescription;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use jiff::Timestamp;
 use tokio::sync::OnceCell;
+
+mod error;
+mod servers;
 
 /// How long credentials may take: off AWS, the metadata service of the chain's end answers nobody.
 const CREDENTIALS: Duration = Duration::from_secs(5);
@@ -55,33 +56,6 @@ impl Default for Patience {
     }
 }
 
-/// An environment as Elastic Beanstalk describes it. Words are Elastic Beanstalk's own and may be new ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EbEnvironment {
-    /// `h-prod`; the same name may exist in several regions.
-    pub name: String,
-    /// The version that the environment is meant to run; single instances may differ.
-    pub version_label: Option<String>,
-    /// `Ready` means idle, not that a deployment succeeded.
-    pub status: String,
-    /// A colour: `Green`, `Yellow`, `Red`, `Grey`.
-    pub health: Option<String>,
-    /// In words, with enhanced health only: `Ok`, `Degraded`, …
-    pub health_status: Option<String>,
-    /// When anything last changed.
-    pub updated_at: Option<Timestamp>,
-}
-
-/// Why Elastic Beanstalk did not answer: one lowercase fragment with the region, without secrets.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("elastic beanstalk in {region}: {why}")]
-pub struct BeanstalkError {
-    /// Which region was asked.
-    pub region: String,
-    /// What happened.
-    pub why: String,
-}
-
 impl Beanstalk {
     /// A client that uses AWS's own variables and credential chain, endpoint override included. Touches no network.
     pub fn new() -> Self {
@@ -110,27 +84,6 @@ impl Beanstalk {
             provider.provide_credentials().await.ok()
         };
         tokio::time::timeout(CREDENTIALS, found).await.is_ok_and(|credentials| credentials.is_some())
-    }
-
-    /// The named environments of an application in a region; those that do not exist (any more) are missing from the answer.
-    pub async fn environments(
-        &self,
-        region: &str,
-        application: &str,
-        names: &[String],
-    ) -> Result<Vec<EbEnvironment>, BeanstalkError> {
-        let asked = self
-            .client(region)
-            .await
-            .describe_environments()
-            .application_name(application)
-            .set_environment_names((!names.is_empty()).then(|| names.to_vec()))
-            // Otherwise a terminated namesake shows for about an hour.
-            .include_deleted(false)
-            .send()
-            .await;
-        let answer = asked.map_err(|error| BeanstalkError { region: region.to_owned(), why: why(&error) })?;
-        Ok(answer.environments().iter().map(describe).collect())
     }
 
     async fn client(&self, region: &str) -> Client {
@@ -179,47 +132,6 @@ impl Default for Beanstalk {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// The image's tag in a version label: `20261101-g1234567` of `h-prod20261101T101010Z-20261101-g1234567`.
-pub fn tag_of_label(label: &str) -> Option<String> {
-    let (before, short) = label.rsplit_once("-g")?;
-    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if !(4..=40).contains(&short.len()) || !short.bytes().all(hexadecimal) {
-        return None;
-    }
-    let date = before.rsplit_once('-').map_or(before, |(_, date)| date);
-    (date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("{date}-g{short}"))
-}
-
-fn describe(environment: &EnvironmentDescription) -> EbEnvironment {
-    EbEnvironment {
-        name: environment.environment_name().unwrap_or_default().to_owned(),
-        version_label: environment.version_label().map(str::to_owned),
-        status: environment.status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
-        health: environment.health().map(|health| health.as_str().to_owned()),
-        health_status: environment.health_status().map(|health| health.as_str().to_owned()),
-        updated_at: environment.date_updated().and_then(|at| Timestamp::from_millisecond(at.to_millis().ok()?).ok()),
-    }
-}
-
-/// AWS's code and message; for what never got an answer, what kept it.
-fn why<E, R>(error: &SdkError<E, R>) -> String
-where
-    SdkError<E, R>: ProvideErrorMetadata + std::error::Error,
-    E: std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    let text = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        (None, _) => match error {
-            SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-            SdkError::DispatchFailure(_) => "not reached, or without credentials".to_owned(),
-            _ => DisplayErrorContext(error).to_string(),
-        },
-    };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::slack::socket::{self, SocketHealth, SocketSettings};
 use crate::slack::{Identity, Slack};
 use crate::store::Store;
 use crate::store::embedded::Embedded;
-use crate::watch::Watcher;
+use crate::watch::{ServerWatcher, Watcher};
 
 /// How long a stopping bot waits for what it began, after it left Slack. Both together stay below the ten seconds that Docker
 /// gives; what is not done by then is in the store, and looked for before it is done again.
@@ -81,13 +81,27 @@ impl Bot {
             clerks.spawn(clerk);
             desks.insert(name.clone(), desk);
         }
-        let looks = config.apps.keys().map(|name| (name.clone(), Arc::new(Notify::new()))).collect();
+        let bells = || config.apps.keys().map(|name| (name.clone(), Arc::new(Notify::new()))).collect();
+        let (looks, surveys) = (bells(), bells());
         let identity = identity(&slack).await?;
         let people = People::new(slack.clone(), &identity.team_id);
         let home = Home { team_id: identity.team_id, app_id: None };
         let (sockets, memory) = (SocketHealth::default(), Default::default());
-        let shell =
-            Shell { config, clock, store, slack, github, beanstalk, people, sockets, changed, desks, looks, memory };
+        let shell = Shell {
+            config,
+            clock,
+            store,
+            slack,
+            github,
+            beanstalk,
+            people,
+            sockets,
+            changed,
+            desks,
+            looks,
+            surveys,
+            memory,
+        };
         Ok(Self { shell: Arc::new(shell), home, listener, clerks, closing })
     }
 
@@ -118,8 +132,16 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
     let leave = shutdown.child_token();
     for (name, settings) in &shell.config.apps {
         let (desk, now) = (shell.desk(name)?, shell.looks[name].clone());
+        let servers = ServerWatcher {
+            shell: shell.clone(),
+            name: name.clone(),
+            aws: settings.aws,
+            desk: desk.clone(),
+            now: shell.surveys[name].clone(),
+        };
         let watcher = Watcher { shell: shell.clone(), name: name.clone(), settings: settings.clone(), desk, now };
         watching.spawn(vital("a watcher", watcher.run(watch.clone()), watch.clone(), leave.clone()));
+        watching.spawn(vital("a watcher of servers", servers.run(watch.clone()), watch.clone(), leave.clone()));
     }
     let readiness = {
         let shell = shell.clone();

@@ -109,7 +109,7 @@ async fn check_github(github: &GitHub, config: &Config, findings: &mut Findings)
     {
         findings.note("the token is a classic one with scope repo, which may write code everywhere: a fine-grained one with Actions, Contents, Deployments and Pull requests is enough");
     }
-    let beanstalk = Beanstalk::new();
+    let beanstalk = config.beanstalk.as_deref().map_or_else(Beanstalk::new, Beanstalk::at);
     let aws = config.apps.values().any(|app| app.aws) && beanstalk.available().await;
     if !aws {
         findings.note(
@@ -117,28 +117,52 @@ async fn check_github(github: &GitHub, config: &Config, findings: &mut Findings)
         );
     }
     for (name, app) in &config.apps {
-        check_app(github, &login, (name, app), findings).await;
+        let pipeline = check_app(github, &login, (name, app), findings).await;
+        if let Some(pipeline) = pipeline.filter(|_| aws && app.aws) {
+            check_servers(&beanstalk, &pipeline, findings).await;
+        }
     }
 }
 
-async fn check_app(github: &GitHub, login: &Login, (name, app): (&AppName, &AppSettings), findings: &mut Findings) {
-    let Some(pipeline) =
-        findings.take(&format!("{name}: {}", app.repo), github.discover(name, &app.repo, &app.environments).await)
-    else {
-        return;
-    };
+/// Servers are worth a word, and no more: without them everything else works.
+async fn check_servers(beanstalk: &Beanstalk, pipeline: &Pipeline, findings: &mut Findings) {
+    for ((region, application), names) in pipeline.places() {
+        let names: Vec<String> = names.keys().map(|name| (*name).to_owned()).collect();
+        let place = format!("{}: Elastic Beanstalk in {region}", pipeline.app);
+        match beanstalk.environments(region, application, &names).await {
+            Ok(found) => {
+                let missing: Vec<&str> =
+                    names.iter().filter(|name| !found.contains_key(*name)).map(String::as_str).collect();
+                if missing.is_empty() {
+                    findings.well(&format!("{place} shows {}", names.join(", ")));
+                } else {
+                    findings.note(&format!("{place} has no {}: name it in the settings file", missing.join(", ")));
+                }
+            }
+            Err(unread) => findings.note(&format!("{place}: {unread}; everything else works")),
+        }
+    }
+}
+
+async fn check_app(
+    github: &GitHub,
+    login: &Login,
+    (name, app): (&AppName, &AppSettings),
+    findings: &mut Findings,
+) -> Option<Pipeline> {
+    let read = github.discover(name, &app.repo, &app.environments).await;
+    let pipeline = findings.take(&format!("{name}: {}", app.repo), read)?;
     findings.well(&format!("{name}: {} has {}", pipeline.repo, describe(&pipeline)));
     for team in &app.policy.approvers.github_teams {
         findings.of(&format!("{name}: team {team} can be asked"), github.team_member(team, login).await);
     }
-    let Some(settings) =
-        findings.take(&format!("{name}: the environments' rules"), github.environments(&app.repo).await)
-    else {
-        return;
-    };
-    for environment in pipeline.production() {
-        check_gate(github, login, (&pipeline, environment, &settings), findings).await;
+    let rules = github.environments(&app.repo).await;
+    if let Some(settings) = findings.take(&format!("{name}: the environments' rules"), rules) {
+        for environment in pipeline.production() {
+            check_gate(github, login, (&pipeline, environment, &settings), findings).await;
+        }
     }
+    Some(pipeline)
 }
 
 fn describe(pipeline: &Pipeline) -> String {

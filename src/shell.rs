@@ -49,6 +49,8 @@ pub struct Shell {
     pub(crate) desks: BTreeMap<AppName, Desk>,
     /// Wakes each app's watcher.
     pub(crate) looks: BTreeMap<AppName, Arc<Notify>>,
+    /// Wakes each app's watcher of servers.
+    pub(crate) surveys: BTreeMap<AppName, Arc<Notify>>,
     pub(crate) memory: Mutex<Memory>,
 }
 
@@ -59,6 +61,8 @@ pub(crate) struct Memory {
     channels: BTreeMap<String, String>,
     /// When each app was last seen at GitHub.
     looked: BTreeMap<AppName, Timestamp>,
+    /// When the last look at each app's servers began, all that follows from it decided.
+    surveyed: BTreeMap<AppName, Timestamp>,
 }
 
 impl Shell {
@@ -75,9 +79,9 @@ impl Shell {
         self.desks.iter().map(|(name, desk)| (name, desk.app()))
     }
 
-    /// Makes the watcher of an app look now.
+    /// Makes the watchers of an app look now.
     pub fn look_now(&self, app: &AppName) {
-        if let Some(look) = self.looks.get(app) {
+        for look in [self.looks.get(app), self.surveys.get(app)].into_iter().flatten() {
             look.notify_one();
         }
     }
@@ -124,6 +128,16 @@ impl Shell {
     /// When each app was last seen at GitHub, all that follows from it decided.
     pub fn looked(&self) -> BTreeMap<AppName, Timestamp> {
         lock(&self.memory).looked.clone()
+    }
+
+    /// Notes when a look at an app's servers began that has ended now.
+    pub fn note_survey(&self, app: &AppName, from: Timestamp) {
+        lock(&self.memory).surveyed.insert(app.clone(), from);
+    }
+
+    /// When the last look at each app's servers began, all that follows from it decided.
+    pub fn surveyed(&self) -> BTreeMap<AppName, Timestamp> {
+        lock(&self.memory).surveyed.clone()
     }
 
     /// Whether the bot can do its work: it hears Slack, and saw GitHub lately.

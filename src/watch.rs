@@ -17,6 +17,10 @@ use crate::desk::Desk;
 use crate::github::GitHubError;
 use crate::shell::Shell;
 
+mod servers;
+
+pub use servers::ServerWatcher;
+
 /// How often the workflow files are read again: they change rarely, and a merge that changes them shows within this time.
 const REDISCOVER: SignedDuration = SignedDuration::from_mins(10);
 /// Rounds of questions in one look; the past is read run by run.

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::deploy::server::Unread;
 use crate::http::{Request, Response, respond};
 
 const IMPATIENT: Patience =
@@ -65,10 +66,12 @@ async fn environments_of_two_regions_by_one_client() {
     let (beanstalk, mut asked) = beanstalk(two).await;
     let names = ["h-prod".to_owned(), "h-new".to_owned()];
     let environments = beanstalk.environments("us-west-1", "h", &names).await.unwrap();
-    assert_eq!(environments[0].version_label.as_deref(), Some("h-prod20261101T101010Z-20261101-g1234567"));
-    assert_eq!(environments[0].health_status.as_deref(), Some("Ok"));
-    assert_eq!(environments[0].updated_at, "2026-11-01T10:12:13.599Z".parse().ok());
-    assert_eq!((environments[1].status.as_str(), environments[1].version_label.as_deref()), ("Dreaming", None));
+    let prod = &environments["h-prod"];
+    assert_eq!(prod.label.as_deref(), Some("h-prod20261101T101010Z-20261101-g1234567"));
+    assert_eq!(prod.health_status.as_deref(), Some("Ok"));
+    assert_eq!(prod.updated_at, "2026-11-01T10:12:13.599Z".parse().ok());
+    let new = &environments["h-new"];
+    assert_eq!((new.status.as_str(), new.label.as_deref()), ("Dreaming", None));
     beanstalk.environments("ca-central-1", "h", &names).await.unwrap();
     let first = asked.recv().await.unwrap();
     assert!(first.starts_with("us-west-1 ") && first.contains("IncludeDeleted=false"), "{first}");
@@ -77,24 +80,49 @@ async fn environments_of_two_regions_by_one_client() {
     assert!(beanstalk.available().await);
 }
 
+fn refused(code: &str, message: &str) -> Option<Response> {
+    xml(
+        400,
+        &format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+        ),
+    )
+}
+
 #[tokio::test]
-async fn errors_are_one_short_line() {
+async fn failures_are_told_apart() {
     type Answer = fn() -> Option<Response>;
-    let cases: [(Answer, &str, usize); 3] = [
-        (denied, "elastic beanstalk in us-west-1: AccessDenied: User x is not authorized", 1),
-        (|| xml(503, "<html>"), "elastic beanstalk in us-west-1: ", 2),
-        (|| None, "elastic beanstalk in us-west-1: no answer in time", 2),
+    let unreachable = |why: &str| Unread::Unreachable(why.to_owned());
+    let cases: [(Answer, Unread, usize); 7] = [
+        (denied, Unread::Denied("AccessDenied".to_owned()), 1),
+        (|| refused("ExpiredToken", "expired"), Unread::Denied("ExpiredToken".to_owned()), 1),
+        (|| refused("Throttling", "Rate exceeded"), Unread::Throttled, 2),
+        (|| refused("InvalidParameterValue", "No Environment found for EnvironmentName = 'x'."), Unread::Missing, 1),
+        (|| refused("Odd", "two\nlines"), unreachable("Odd: two lines"), 1),
+        (|| xml(503, "<html>"), unreachable(""), 2),
+        (|| None, unreachable("no answer in time"), 2),
     ];
     for (answer, expected, attempts) in cases {
         let (beanstalk, mut asked) = beanstalk(answer).await;
-        let error = beanstalk.environments("us-west-1", "h", &[]).await.unwrap_err().to_string();
-        assert!(error.starts_with(expected) && error.len() < 300 && !error.contains('\n'), "{error}");
+        match (beanstalk.environments("us-west-1", "h", &[]).await.unwrap_err(), expected) {
+            (Unread::Unreachable(why), Unread::Unreachable(expected)) => {
+                assert!(why.starts_with(&expected) && why.len() < 300 && !why.contains('\n'), "{why}");
+            }
+            (unread, expected) => assert_eq!(unread, expected),
+        }
         let mut count = 0;
         while asked.try_recv().is_ok() {
             count += 1;
         }
-        assert_eq!(count, attempts, "{error}");
+        assert_eq!(count, attempts);
     }
+}
+
+#[tokio::test]
+async fn basic_health_tells_nothing_of_single_servers() {
+    let (beanstalk, _asked) = beanstalk(|| refused("InvalidRequestException", "not supported")).await;
+    assert_eq!(beanstalk.instances("us-west-1", "h-prod").await, Ok(None));
+    assert_eq!(beanstalk.causes("us-west-1", "h-prod").await, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -102,23 +130,4 @@ async fn looking_for_credentials_comes_to_an_end() {
     // Off AWS the chain ends at a metadata service that nobody answers for; whether there are keys here does not matter.
     let limit = CREDENTIALS + Duration::from_secs(5);
     assert!(tokio::time::timeout(limit, Beanstalk::new().available()).await.is_ok());
-}
-
-#[test]
-fn tags_of_labels() {
-    let cases = [
-        ("h-prod20261101T101010Z-20261101-g1234567", Some("20261101-g1234567")),
-        ("lms-qa20261031T235959Z-20261031-gabcdef12", Some("20261031-gabcdef12")),
-        ("h-websocket-prod20261101T101010Z-20261101-g1234567", Some("20261101-g1234567")),
-        ("20210715-gabc123", Some("20210715-gabc123")),
-        ("Sample Application", None),
-        ("h-prod-2026110-g1234567", None),
-        ("h-prod-20261101-gxyz", None),
-        ("h-prod-20261101-g", None),
-        ("-g", None),
-        ("", None),
-    ];
-    for (label, tag) in cases {
-        assert_eq!(tag_of_label(label).as_deref(), tag, "{label}");
-    }
 }

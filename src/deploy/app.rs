@@ -198,6 +198,23 @@ impl App {
         self.state.runs.values().any(|tracked| !tracked.run.is_over())
     }
 
+    /// Whether Elastic Beanstalk changes something at any environment, so that it is worth asking often.
+    pub fn are_servers_changing(&self) -> bool {
+        self.state.servers.values().any(|reading| reading.as_ref().is_ok_and(|servers| !servers.is_ready()))
+    }
+
+    /// What Elastic Beanstalk said of an environment at the last look, and when that was; `None` before the first.
+    pub fn servers(&self, environment: &EnvName) -> Option<(&Reading, Timestamp)> {
+        Some((self.state.servers.get(environment)?, self.state.last_survey?))
+    }
+
+    /// Whether a redeploy since that moment has reached every server of an environment; `deployment` is the newest number before
+    /// it. `None` where that cannot be seen (yet).
+    pub fn replaced_since(&self, environment: &EnvName, at: Timestamp, deployment: Option<u64>) -> Option<bool> {
+        let (reading, seen) = self.servers(environment)?;
+        reading.as_ref().ok().filter(|_| seen > at)?.is_renewed(at, deployment)
+    }
+
     pub(super) fn see(&mut self, look: Look, now: Timestamp) {
         let first = self.state.first_look.is_none();
         self.state.first_look.get_or_insert(now);

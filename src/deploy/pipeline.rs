@@ -119,6 +119,18 @@ impl Pipeline {
         self.environments.iter().filter(|e| e.kind == Kind::Test)
     }
 
+    /// Where its environments are on Elastic Beanstalk, as far as that is known: region and application, then the name there.
+    pub fn places(&self) -> BTreeMap<(&str, &str), BTreeMap<&str, &EnvName>> {
+        let mut places: BTreeMap<(&str, &str), BTreeMap<&str, &EnvName>> = BTreeMap::new();
+        for environment in &self.environments {
+            if let (Some(region), Some(place)) = (&environment.region, &environment.beanstalk) {
+                let group = places.entry((region, &place.application)).or_default();
+                group.insert(&place.environment, &environment.name);
+            }
+        }
+        places
+    }
+
     /// The environment that a job of a run deploys, by the job's name as the API shows it: `Staging / Deploy`, or `Staging`
     /// for a job that was skipped (`facts/github.md` 1.2).
     pub fn environment_of_job(&self, job: &str) -> Option<&Environment> {

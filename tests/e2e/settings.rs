@@ -195,23 +195,36 @@ async fn everything_is_checked() {
     ✓ user group S0DEVS has 4 members
     ✓ GitHub knows the bot as lockkeeper-bot
     - the token is a classic one with scope repo, which may write code everywhere: a fine-grained one with Actions, Contents, Deployments and Pull requests is enough
-    - AWS has no credentials here, so what Elastic Beanstalk runs is not looked at; everything else works
     ✓ client: hypothesis/client has test: qa; production: production
     ✓ client: lockkeeper-bot may approve production
     ✓ h: hypothesis/h has test: Staging, Staging (WebSocket); production: Production, Production (WebSocket), Production (Canada)
     ✓ h: lockkeeper-bot may approve Production
     ✓ h: lockkeeper-bot may approve Production (WebSocket)
     ✓ h: lockkeeper-bot may approve Production (Canada)
+    ✓ h: Elastic Beanstalk in ca-central-1 shows h-prod
+    ✓ h: Elastic Beanstalk in us-west-1 shows h-prod, h-staging
+    ✓ h: Elastic Beanstalk in us-west-1 shows h-websocket-prod, h-websocket-staging
     ✓ lms: hypothesis/lms has test: Staging; production: Production, Production (Canada)
     ✓ lms: lockkeeper-bot may approve Production
     ✓ lms: lockkeeper-bot may approve Production (Canada)
+    ✓ lms: Elastic Beanstalk in ca-central-1 shows lms-prod
+    ✓ lms: Elastic Beanstalk in us-west-1 shows lms-prod, lms-staging
     ✓ report: hypothesis/report has test: QA; production: Production
     ✓ report: lockkeeper-bot may approve Production
+    ✓ report: Elastic Beanstalk in us-west-1 shows report-prod, report-qa
     ✓ via: hypothesis/via has test: Staging, Staging (Edu); production: Production, Production (Edu)
     ✓ via: lockkeeper-bot may approve Production
     ✓ via: lockkeeper-bot may approve Production (Edu)
+    ✓ via: Elastic Beanstalk in us-west-1 shows edu-via-staging
+    ✓ via: Elastic Beanstalk in us-west-1 shows lms-via-prod
+    ✓ via: Elastic Beanstalk in us-west-1 shows via-prod, via-staging
     ");
     assert_eq!(code, 0);
+    let without =
+        Start::of(&town.sandbox, SETTINGS).with("AWS_ACCESS_KEY_ID", "").with("AWS_EC2_METADATA_DISABLED", "true");
+    let (code, printed) = checked(without).await;
+    let line = "- AWS has no credentials here, so what Elastic Beanstalk runs is not looked at; everything else works";
+    assert!(code == 0 && printed.contains(line), "{printed}");
     town.close().await;
 }
 

@@ -99,14 +99,16 @@ impl Town {
         &self.bot.as_ref().expect("a running bot").shell
     }
 
-    /// Waits until the bot has looked at GitHub after everything that happened so far, and nothing is left to perform.
+    /// Waits until the bot has looked at GitHub and at the servers after everything that happened so far, and nothing is left to
+    /// perform.
     pub async fn settled(&self) {
         let shell = self.shell();
         for _ in 0..2 {
             let from = self.sandbox.clock.now();
             until("the bot to settle", || async {
-                let looked = shell.looked();
-                let all = shell.config.apps.keys().all(|app| looked.get(app).is_some_and(|at| *at > from));
+                let (looked, surveyed) = (shell.looked(), shell.surveyed());
+                let since = |app| [&looked, &surveyed].iter().all(|seen| seen.get(app).is_some_and(|at| *at > from));
+                let all = shell.config.apps.keys().all(since);
                 let rest = shell.store.backlog().await.expect("a store").count;
                 (all && rest == 0 && shell.sockets.connected() > 0).then_some(())
             })
