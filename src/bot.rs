@@ -86,7 +86,7 @@ impl Bot {
         let identity = identity(&slack).await?;
         let people = People::new(slack.clone(), &identity.team_id);
         let home = Home { team_id: identity.team_id, app_id: None };
-        let (sockets, memory) = (SocketHealth::default(), Default::default());
+        let (sockets, memory, heralding) = (SocketHealth::default(), Default::default(), Default::default());
         let shell = Shell {
             config,
             clock,
@@ -101,6 +101,7 @@ impl Bot {
             looks,
             surveys,
             memory,
+            heralding,
         };
         Ok(Self { shell: Arc::new(shell), home, listener, clerks, closing })
     }

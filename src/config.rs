@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
+use crate::deploy::hours::{Weekly, WorkingHours};
 use crate::deploy::name::AppName;
 use crate::deploy::pipeline::Overrides;
 use crate::deploy::policy::Policy;
@@ -37,6 +39,8 @@ pub struct Config {
     pub command: String,
     /// How often GitHub is asked.
     pub polling: Polling,
+    /// When people are reminded and told how the week was.
+    pub calendar: Calendar,
     /// At least one.
     pub apps: BTreeMap<AppName, AppSettings>,
 }
@@ -70,6 +74,17 @@ pub struct Polling {
     pub active: Duration,
     /// Otherwise.
     pub idle: Duration,
+}
+
+/// When people are reminded and told how the week was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calendar {
+    /// The team's clock: for the digest, and for people of whom Slack does not say theirs.
+    pub zone: TimeZone,
+    /// When people may be reminded, each by their own clock.
+    pub hours: WorkingHours,
+    /// When the digest comes; `None` for never.
+    pub digest: Option<Weekly>,
 }
 
 /// One app.
@@ -154,6 +169,7 @@ impl Config {
                 listen: variables.listen,
                 command: file.command,
                 polling: file.polling,
+                calendar: file.calendar,
                 apps: file.apps,
             }),
             _ => Err(mistakes),

@@ -189,6 +189,8 @@ impl Clerk {
                 | Event::Learned(_)
                 | Event::Surveyed(_)
                 | Event::Performed(..)
+                | Event::Remind { .. }
+                | Event::Digest { .. }
                 | Event::Tick => None,
             },
             settle,
@@ -230,6 +232,8 @@ fn asked(event: &Event) -> Option<(&Request, Option<&Run>)> {
         | Event::Learned(_)
         | Event::Surveyed(_)
         | Event::Performed(..)
+        | Event::Remind { .. }
+        | Event::Digest { .. }
         | Event::Tick => None,
     }
 }

@@ -6,7 +6,7 @@
 //! | part | modules |
 //! |---|---|
 //! | **The domain**: every rule and every text. Pure and synchronous | [`deploy`] |
-//! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all, [`shell`] is what its parts share; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub, [`desk`] decides and commits, [`outbox`] performs |
+//! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all, [`shell`] is what its parts share; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub, [`herald`] reminds people afterwards, [`desk`] decides and commits, [`outbox`] performs |
 //! | **The clients**, concrete, each with a base URL | [`slack`], [`github`], [`beanstalk`] |
 //! | **What is remembered** | [`store`] |
 //! | **Round about** | [`config`], [`check`], [`server`], [`log`], [`http`], [`clock`] |
@@ -122,6 +122,7 @@ pub mod config;
 pub mod deploy;
 pub mod desk;
 pub mod github;
+pub mod herald;
 pub mod http;
 pub mod inbox;
 pub mod log;

@@ -209,6 +209,9 @@ async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<F
         Action::Approve { .. } | Action::ApproveShown(_) | Action::Reject { .. } | Action::Mend(_) => {
             facts.run = shell.github.facts(pipeline()?, run, &app.deployed()).await.map_err(unread)?;
         }
+        Action::Remind(ref remind) if remind.wants_run() => {
+            facts.run = shell.github.facts(pipeline()?, run, &app.deployed()).await.map_err(unread)?;
+        }
         Action::Dispatch(_) => facts.look = Some(shell.github.look(pipeline()?).await.map_err(unread)?),
         Action::Tested { .. }
         | Action::Ping

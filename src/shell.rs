@@ -52,6 +52,8 @@ pub struct Shell {
     /// Wakes each app's watcher of servers.
     pub(crate) surveys: BTreeMap<AppName, Arc<Notify>>,
     pub(crate) memory: Mutex<Memory>,
+    /// Whoever reminds people has it.
+    pub(crate) heralding: tokio::sync::Mutex<()>,
 }
 
 /// What was found out while running, and is found out again after a restart.

@@ -15,6 +15,7 @@ use crate::deploy::name::AppName;
 use crate::deploy::pipeline::Pipeline;
 use crate::desk::Desk;
 use crate::github::GitHubError;
+use crate::herald;
 use crate::shell::Shell;
 
 mod servers;
@@ -96,7 +97,7 @@ impl Watcher {
             }
             self.desk.tell(Event::Learned(findings), None).await?;
         }
-        Ok(())
+        herald::call(&self.shell, &self.name).await
     }
 
     async fn pipeline(&self, discovered: &mut Option<Timestamp>) -> anyhow::Result<Pipeline> {

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
 use super::section::Section;
 use super::shape::{self, Wrong};
-use super::{AppSettings, Mistake, Polling};
+use super::{AppSettings, Calendar, Mistake, Polling};
+use crate::deploy::hours::{Weekly, WorkingHours};
 use crate::deploy::name::{AppName, EnvName, Login, SlackId};
 use crate::deploy::pipeline::{Beanstalk, EnvironmentOverride};
 use crate::deploy::policy::{Approvers, People, Policy, RequireTested};
@@ -17,6 +20,7 @@ use crate::deploy::policy::{Approvers, People, Policy, RequireTested};
 pub(super) struct File {
     pub(super) command: String,
     pub(super) polling: Polling,
+    pub(super) calendar: Calendar,
     pub(super) apps: BTreeMap<AppName, AppSettings>,
 }
 
@@ -45,14 +49,25 @@ fn file(section: &mut Section<'_>) -> File {
         approvers: Approvers::default(),
         require_tested: RequireTested::default(),
         four_eyes: false,
-        remind_after: SignedDuration::from_hours(4),
+        remind_after: Some(SignedDuration::from_hours(4)),
         people,
         command: command.clone(),
     };
     let common = Common { channel: channel(section), policy: policy(section, &unset) };
     let polling = section.within("polling", polling).unwrap_or(POLLING);
+    let calendar = calendar(section);
     let apps = apps(section, &common);
-    File { command, polling, apps }
+    File { command, polling, calendar, apps }
+}
+
+fn calendar(section: &mut Section<'_>) -> Calendar {
+    let office = WorkingHours { first: Weekday::Monday, last: Weekday::Friday, from: 9 * 60, until: 17 * 60 };
+    let monday = Weekly { day: Weekday::Monday, at: 9 * 60 };
+    Calendar {
+        zone: section.text("time_zone", shape::time_zone).unwrap_or(TimeZone::UTC),
+        hours: section.text("working_hours", shape::working_hours).unwrap_or(office),
+        digest: section.text("digest", shape::or_off(shape::weekly)).unwrap_or(Some(monday)),
+    }
 }
 
 const POLLING: Polling = Polling { active: Duration::from_secs(10), idle: Duration::from_secs(60) };
@@ -77,7 +92,7 @@ fn policy(section: &mut Section<'_>, otherwise: &Policy) -> Policy {
         approvers: section.within("approvers", approvers).unwrap_or_else(|| otherwise.approvers.clone()),
         require_tested: section.text("require_tested", shape::require_tested).unwrap_or(otherwise.require_tested),
         four_eyes: section.flag("four_eyes").unwrap_or(otherwise.four_eyes),
-        remind_after: section.text("remind_after", remind_after).unwrap_or(otherwise.remind_after),
+        remind_after: section.text("remind_after", shape::or_off(remind_after)).unwrap_or(otherwise.remind_after),
         people: otherwise.people.clone(),
         command: otherwise.command.clone(),
     }

@@ -3,9 +3,12 @@
 use std::fmt::Display;
 
 use jiff::SignedDuration;
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use crate::deploy::hours::{Weekly, WorkingHours};
 use crate::deploy::name::{AppName, SlackId};
 use crate::deploy::pipeline::Kind;
 use crate::deploy::policy::RequireTested;
@@ -173,6 +176,56 @@ pub(super) fn duration(least: SignedDuration, most: SignedDuration) -> impl Fn(&
         Ok(_) => wrong(format!("{} is out of range", quote(text)), format!("from {least:#} to {most:#}")),
         Err(_) => wrong(format!("{} is not a duration", quote(text)), "write it like \"4h\", \"90m\" or \"10s\""),
     }
+}
+
+/// The shape, or the word `off`.
+pub(super) fn or_off<T>(shape: impl Fn(&str) -> Shape<T>) -> impl Fn(&str) -> Shape<Option<T>> {
+    move |text| if text == "off" { Ok(None) } else { shape(text).map(Some) }
+}
+
+/// An IANA name: `Europe/Berlin`.
+pub(super) fn time_zone(text: &str) -> Shape<TimeZone> {
+    let unknown =
+        |_| wrong(format!("{} is not a time zone", quote(text)), "write it like \"Europe/Berlin\" or \"UTC\"");
+    TimeZone::get(text).or_else(unknown)
+}
+
+/// `Mon-Fri 9-17`
+pub(super) fn working_hours(text: &str) -> Shape<WorkingHours> {
+    let read = || {
+        let (days, hours) = text.split_once(' ')?;
+        let (first, last) = days.split_once('-').unwrap_or((days, days));
+        let (from, until) = hours.trim().split_once('-')?;
+        let hours = WorkingHours { first: day(first)?, last: day(last)?, from: minute(from)?, until: minute(until)? };
+        (hours.from < hours.until).then_some(hours)
+    };
+    read()
+        .map_or_else(|| wrong(format!("{} are no working hours", quote(text)), "write them like \"Mon-Fri 9-17\""), Ok)
+}
+
+/// `Mon 9:00`
+pub(super) fn weekly(text: &str) -> Shape<Weekly> {
+    let read = || {
+        let (name, time) = text.split_once(' ')?;
+        Some(Weekly { day: day(name)?, at: minute(time.trim()).filter(|at| *at < 24 * 60)? })
+    };
+    let cure = "write it like \"Mon 9:00\", or \"off\"";
+    read().map_or_else(|| wrong(format!("{} is no moment of the week", quote(text)), cure), Ok)
+}
+
+fn day(name: &str) -> Option<Weekday> {
+    let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let place = names.iter().position(|known| name.eq_ignore_ascii_case(known))?;
+    Weekday::from_monday_zero_offset(i8::try_from(place).ok()?).ok()
+}
+
+/// `9` or `17:30`, in minutes since midnight; up to 24.
+fn minute(time: &str) -> Option<i16> {
+    let (hours, minutes) = time.split_once(':').unwrap_or((time, "0"));
+    let number = |text: &str| text.parse::<i16>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let (hours, minutes) = (number(hours)?, number(minutes).filter(|minutes| *minutes < 60)?);
+    let all = hours.checked_mul(60)?.checked_add(minutes)?;
+    (all <= 24 * 60).then_some(all)
 }
 
 pub(super) fn app_name(text: &str) -> Shape<AppName> {

@@ -50,7 +50,7 @@ fn the_example_is_what_it_says() {
 
     let lms = app(&config, "lms");
     assert_eq!((lms.repo.as_str(), lms.channel.as_str(), lms.aws), ("hypothesis/lms", "#deploys", true));
-    assert_eq!(lms.policy.remind_after, SignedDuration::from_hours(4));
+    assert_eq!(lms.policy.remind_after, Some(SignedDuration::from_hours(4)));
     assert_eq!((lms.policy.require_tested, lms.policy.four_eyes), (RequireTested::Warn, false));
     assert_eq!(lms.policy.approvers.github_teams.first().map(String::as_str), Some("hypothesis/developers"));
     assert_eq!(lms.policy.people.slack(&Login::new("Ana-GH")), Some(&SlackId::new("U012ABCDEF")));
@@ -116,7 +116,7 @@ fn what_is_written_down_wins() {
     assert_eq!(config.data, Path::new("/data"));
     let (h, lms) = (app(&config, "h"), app(&config, "lms"));
     assert_eq!((h.aws, h.policy.four_eyes, h.policy.require_tested), (false, false, RequireTested::All));
-    assert_eq!(h.policy.remind_after, SignedDuration::from_mins(90));
+    assert_eq!(h.policy.remind_after, Some(SignedDuration::from_mins(90)));
     assert!(h.policy.approvers.slack_users.is_empty(), "an app's own approvers take the place of the others");
     assert_eq!((lms.policy.four_eyes, lms.policy.approvers.slack_users.len()), (true, 1));
     assert_eq!(lms.policy.command, "/ship-it");
@@ -278,7 +278,7 @@ fn a_file_full_of_mistakes() {
     apps.h.approver: is no setting; did you mean approvers?
     apps.lms: is the repo's address; write it like "hypothesis/h"
     apps.via: is 3; write a text in quotes
-    SLACK_BOT_TOKEN: is no setting; there are: command, people, channel, approvers, require_tested, four_eyes, remind_after, polling, apps
+    SLACK_BOT_TOKEN: is no setting; there are: command, people, channel, approvers, require_tested, four_eyes, remind_after, polling, time_zone, working_hours, digest, apps
     chanel: is no setting; did you mean channel?
     "##);
 }

@@ -135,6 +135,10 @@ impl App {
         };
         let line =
             line.say(format!(" · merged {} ago · {}", age(now, change.merged_at), self.why_pending(change, now)));
+        let line = match self.state.reminders.not_ready.get(&change.key) {
+            Some(said) => line.say(format!("; not ready: “{}”", cut(&said.reason, 100))),
+            None => line,
+        };
         let everywhere = self.pipeline().map_or(0, |p| p.production().count());
         if shipped.lacking.len() < everywhere {
             let names: Vec<&str> = shipped.lacking.iter().map(|name| self.label(name)).collect();
@@ -143,7 +147,7 @@ impl App {
         line
     }
 
-    fn why_pending(&self, change: &Change, now: Timestamp) -> String {
+    pub(super) fn why_pending(&self, change: &Change, now: Timestamp) -> String {
         if self.rides_along(change, now) {
             return "no run of its own (only ignored files): rides along with the next deploy".into();
         }
@@ -317,8 +321,12 @@ pub fn phase_words(phase: &Phase) -> String {
 
 /// `5 min`, `3 h`, `2 days`: how long ago, roughly.
 pub fn age(now: Timestamp, then: Timestamp) -> String {
-    let minutes = now.duration_since(then).as_mins().max(0);
-    match minutes {
+    lasting(now.duration_since(then).as_mins())
+}
+
+/// The same of a number of minutes.
+pub fn lasting(minutes: i64) -> String {
+    match minutes.max(0) {
         0 => "a moment".into(),
         1..60 => format!("{minutes} min"),
         60..2880 => format!("{} h", minutes / 60),

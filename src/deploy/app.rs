@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::change::ChangeKey;
+use super::dora::Chronicle;
 use super::effect::Effect;
 use super::event::{Event, Finding, Look, Outcome, Wanted};
 use super::ledger::{Live, Ranges, Unsure};
@@ -16,6 +17,7 @@ use super::name::{AppName, EnvName, RunId, Sha, SlackId};
 use super::pipeline::Pipeline;
 use super::policy::Policy;
 use super::refusal::Refusal;
+use super::remind::Reminders;
 use super::run::{Conclusion, Workflow};
 use super::server::Reading;
 use super::track::{Address, Tracked};
@@ -59,6 +61,12 @@ pub struct State {
     /// What Elastic Beanstalk said of each environment at the last look.
     #[serde(default)]
     pub servers: BTreeMap<EnvName, Reading>,
+    /// Reminders, and what people said to them.
+    #[serde(default)]
+    pub reminders: Reminders,
+    /// What happened lately, for the digest.
+    #[serde(default)]
+    pub chronicle: Chronicle,
     /// When GitHub was first seen: what ended before is history and is not told.
     pub first_look: Option<Timestamp>,
     /// When GitHub was last seen. Not remembered: after a start nothing is fresh.
@@ -106,6 +114,8 @@ impl App {
             hold: None,
             said: BTreeSet::new(),
             servers: BTreeMap::new(),
+            reminders: Reminders::default(),
+            chronicle: Chronicle::default(),
             first_look: None,
             last_look: None,
             last_survey: None,
@@ -156,6 +166,8 @@ impl App {
                 Vec::new()
             }
             Event::Performed(effect, outcome) => self.settle(effect, outcome, now),
+            Event::Remind { to, message } => self.remind(to, message, now),
+            Event::Digest { due, message } => self.send_digest(due, message),
             Event::Tick => Vec::new(),
         };
         effects.extend(self.reconcile(now));

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::Request;
 use super::change::Range;
 use super::effect::Effect;
-use super::name::{EnvName, RunId, Sha};
+use super::message::Message;
+use super::name::{EnvName, RunId, Sha, SlackId};
 use super::pipeline::Pipeline;
 use super::policy::Person;
 use super::run::{CancelledBy, Details, Gate, Run};
@@ -31,6 +33,20 @@ pub enum Event {
     Surveyed(BTreeMap<EnvName, Reading>),
     /// An effect was performed, or finally not.
     Performed(Effect, Outcome),
+    /// Somebody is to be reminded, by this app for all of them.
+    Remind {
+        /// Whom.
+        to: SlackId,
+        /// Of what; put together from the apps' parts.
+        message: Message,
+    },
+    /// The week is over. By this app for all of its channel.
+    Digest {
+        /// Since when.
+        due: Timestamp,
+        /// What to say; `None` when nothing happened.
+        message: Option<Message>,
+    },
     /// Time went by.
     Tick,
 }

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::app::App;
+use super::change::ChangeKey;
 use super::message::{Line, Part};
 use super::name::AppName;
+use super::remind::Remind;
 
 /// The most that a reason may have, in characters.
 pub const REASON: usize = 300;
@@ -21,6 +23,13 @@ pub const REASON: usize = 300;
 pub enum Form {
     /// Asks for the reason of a hold.
     Hold(AppName),
+    /// Asks why changes are not ready.
+    NotReady {
+        /// Of which app.
+        app: AppName,
+        /// Those that the reminder listed.
+        changes: Vec<ChangeKey>,
+    },
 }
 
 /// A form as it is shown.
@@ -101,7 +110,7 @@ impl Form {
     /// The app that it is about.
     pub fn app(&self) -> &AppName {
         match self {
-            Self::Hold(app) => app,
+            Self::Hold(app) | Self::NotReady { app, .. } => app,
         }
     }
 
@@ -109,6 +118,7 @@ impl Form {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Hold(_) => "hold",
+            Self::NotReady { .. } => "not_ready",
         }
     }
 
@@ -119,6 +129,12 @@ impl Form {
     pub fn read(&self, filled: &Filled) -> Result<Action, Remarks> {
         match self {
             Self::Hold(_) => Ok(Action::Hold { reason: filled.words("reason")? }),
+            Self::NotReady { changes, .. } => {
+                let chosen: Vec<ChangeKey> =
+                    filled.chosen("changes").iter().map(|key| ChangeKey::from(key.clone())).collect();
+                let changes = if changes.len() > 1 { chosen } else { changes.clone() };
+                Ok(Action::Remind(Remind::NotReady { changes, reason: filled.words("reason")? }))
+            }
         }
     }
 }
@@ -146,6 +162,7 @@ impl App {
     /// A form as it is to be shown now, from memory.
     pub fn view(&self, form: &Form, _now: Timestamp) -> View {
         match form {
+            Form::NotReady { changes, .. } => self.not_ready_view(changes),
             Form::Hold(app) => View {
                 title: format!("Hold {app}"),
                 submit: Some("Hold".into()),

@@ -382,6 +382,10 @@ impl App {
                 line.say(", tested ").time(tick.at).say(number.unwrap_or_else(|| " on an older build".into()))
             }
             None if self.rides_along(change, now) => line.say(", rides along: only ignored files"),
+            None if self.state.reminders.not_ready.contains_key(&change.key) => {
+                let said = &self.state.reminders.not_ready[&change.key];
+                line.say(format!(", not ready: “{}”", cut(&said.reason, 100)))
+            }
             None => line.say(", merged ").time(change.merged_at),
         }
     }

@@ -13,6 +13,7 @@ use super::notice::LISTED;
 use super::phase::{Phase, places_in};
 use super::pipeline::Kind;
 use super::policy::RequireTested;
+use super::remind::keys;
 use super::run::Workflow;
 use super::text::{and, cut, plural};
 use super::track::{State, Tracked};
@@ -85,8 +86,16 @@ impl App {
             (_, n) if n > 8 => format!(" {n} of them are not ticked as tested."),
             (_, _) => format!(" Not ticked as tested: {}.", untested.join(", ")),
         };
+        let unready: Vec<ChangeKey> = ships.iter().map(|s| s.change.key.clone()).collect();
+        let unready: Vec<ChangeKey> =
+            unready.into_iter().filter(|key| self.state.reminders.not_ready.contains_key(key)).take(8).collect();
+        let unready = if unready.is_empty() {
+            String::new()
+        } else {
+            format!(" ⚠️ Its people say not ready: {}.", keys(&unready))
+        };
         format!(
-            "{} {} goes to {}.{} {}{untested}",
+            "{} {} goes to {}.{} {}{unready}{untested}",
             self.state.name,
             shown.sha.short(),
             and(&names),

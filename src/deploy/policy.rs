@@ -17,8 +17,8 @@ pub struct Policy {
     pub require_tested: RequireTested,
     /// Whether whoever merged the newest change may not approve it.
     pub four_eyes: bool,
-    /// After how long a change that nobody deployed is called to mind.
-    pub remind_after: SignedDuration,
+    /// After how long a change that nobody deployed is called to mind; `None` for never.
+    pub remind_after: Option<SignedDuration>,
     /// GitHub login → Slack user, for mentions and for rights.
     pub people: People,
     /// The slash command's name with its slash: `/deploy`.

@@ -110,7 +110,7 @@ impl App {
         })
     }
 
-    fn tick(
+    pub(super) fn tick(
         &mut self,
         request: &Request,
         person: &Person,
@@ -136,6 +136,7 @@ impl App {
             if self.state.ticks.get(key).is_none_or(|tick| tick.run != id) {
                 self.state.ticks.insert(key.clone(), Tick { by: request.by.clone(), at: now, run: id });
             }
+            self.state.reminders.not_ready.remove(key);
         }
         let list: Vec<String> = keys.iter().map(ChangeKey::to_string).collect();
         let list = list.join(", ");

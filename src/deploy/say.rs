@@ -17,6 +17,12 @@ use super::track::{Place, State, Tracked, Why};
 /// How long a new run's notice waits for its jobs and changes to be known, so that it is not posted half empty.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
+/// How long GitHub lets a job wait for an approval before it fails (`facts/github.md` 4.2).
+const GATE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// When an approval that waits is called to mind: so many days before its end, down to so many.
+const LAPSING: [(&str, i64, i64); 2] = [("lapsing soon", 7, 1), ("lapsing now", 1, 0)];
+
 impl App {
     /// Says the difference between what people were told and what is true.
     pub(super) fn reconcile(&mut self, now: Timestamp) -> Vec<Effect> {
@@ -24,6 +30,8 @@ impl App {
             return Vec::new();
         }
         self.note_bases();
+        self.keep_chronicle(now);
+        self.forget_reminders(now);
         let ids: Vec<RunId> = self.state.runs.values().filter(|t| t.noticed).map(|t| t.run.id).collect();
         let mut effects: Vec<Effect> = ids.iter().filter_map(|id| self.show(*id, now)).collect();
         for id in ids {
@@ -33,6 +41,10 @@ impl App {
             effects.extend(self.once(id, format!("handover {attempt}"), Self::handover));
             effects.extend(self.once(id, format!("trouble {attempt}"), Self::trouble));
             effects.extend(self.once(id, format!("stopped {attempt}"), Self::stopped));
+            for (topic, from, until) in LAPSING {
+                let lapsing = |app: &Self, tracked: &Tracked| app.lapsing(tracked, (from, until), now);
+                effects.extend(self.once(id, format!("{topic} {attempt}"), lapsing));
+            }
         }
         effects
     }
@@ -133,12 +145,25 @@ impl App {
         Some(Said { thread: tracked.run.id, message: self.stopped_text(tracked, &phase), broadcast: false })
     }
 
+    /// The newest run's approval waits so long that GitHub will soon end it: its people hear of it while there is time.
+    fn lapsing(&self, tracked: &Tracked, days: (i64, i64), now: Timestamp) -> Option<Said> {
+        if self.phase(tracked) != Phase::Waiting || !self.is_newest(tracked) {
+            return None;
+        }
+        // The gate came up a little later than the attempt started, so this is early rather than late.
+        let ends = tracked.run.started_at + GATE;
+        let left = ends.duration_since(now);
+        let day = |days: i64| SignedDuration::from_hours(days * 24);
+        let soon = left <= day(days.0) && left > day(days.1);
+        soon.then(|| Said { thread: tracked.run.id, message: self.lapsing_text(tracked, ends, left), broadcast: false })
+    }
+
     /// Whether what is known of a run is of now: while a closer look is due, its places are those of before.
-    fn is_clear(&self, tracked: &Tracked) -> bool {
+    pub(super) fn is_clear(&self, tracked: &Tracked) -> bool {
         tracked.is_known() && !tracked.is_due() && !tracked.is_lagging() && self.phase(tracked) != Phase::Ending
     }
 
-    fn failed_production(&self, tracked: &Tracked) -> bool {
+    pub(super) fn failed_production(&self, tracked: &Tracked) -> bool {
         // What an earlier attempt left was said when it was left.
         let now = |(name, place): &(&EnvName, &Place)| self.kind(name) == Some(Kind::Production) && !place.earlier;
         tracked.places.iter().filter(now).any(|(_, place)| {

@@ -5,6 +5,7 @@ mod approving;
 mod endings;
 mod laws;
 mod mending;
+mod remind;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +42,7 @@ pub fn policy() -> Policy {
         approvers: Approvers { slack_users: ["ANA".into(), "BEN".into()].into(), ..Approvers::default() },
         require_tested: RequireTested::Warn,
         four_eyes: false,
-        remind_after: SignedDuration::from_hours(4),
+        remind_after: Some(SignedDuration::from_hours(4)),
         people: People(people.map(|(login, id)| (Login::from(login), SlackId::from(id))).into()),
         command: "/deploy".into(),
     }

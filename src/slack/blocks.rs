@@ -362,6 +362,7 @@ fn what(what: &What) -> &'static str {
         What::Changes(_) => "changes",
         What::Open(form) => match form {
             Form::Hold(_) => "open_hold",
+            Form::NotReady { .. } => "open_not_ready",
         },
         What::Release => "release",
         What::Ping => "ping",

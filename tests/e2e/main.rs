@@ -13,6 +13,7 @@ mod journey;
 mod killed;
 mod page;
 mod process;
+mod remind;
 mod rights;
 mod secrets;
 mod settings;

@@ -24,6 +24,8 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 /// The settings of a town, unless a story brings its own: one app, four people, three of them may approve.
 pub const SETTINGS: &str = r##"
 channel = "#deploys"
+digest = "off"
+remind_after = "off"
 
 [approvers]
 slack_usergroups = ["S0DEVS"]

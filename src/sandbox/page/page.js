@@ -174,7 +174,7 @@ function drawSidebar() {
     type: "button", "data-testid": `channel-${name}`, "data-channel": id, "aria-current": current && "page",
     class: `channel${count.new ? " unread" : ""}`, onclick: () => go(id),
   }, h("span.hash", { "aria-hidden": "true" }, dm ? "●" : "#"), dm ? slack.bot.name : name,
-  count.mine > 0 && h("span.badge", { title: "mentions you" }, String(count.mine))));
+  count.mine > 0 && h("span.badge", { title: dm ? "new for you" : "mentions you" }, String(count.mine))));
   const entries = slack.channels.map((one) => ({ id: one.id, name: one.name, dm: one.dm, count: unread(one), current: one.id === here }));
   keep($("channels"), entries.filter((one) => !one.dm), (one) => one.id, entry);
   keep($("dms"), entries.filter((one) => one.dm), (one) => one.id, entry);
@@ -197,11 +197,18 @@ function nothingYet(one) {
   return `${slack.bot.name} writes here: one message for each run, kept up to date from the merge to production. Merge a pull request on the right to see the first.`;
 }
 
+/** What time it is where I am: reminders keep to it. */
+function localTime() {
+  const { tz } = slack.people.find((person) => person.id === me) ?? { tz: "UTC" };
+  const time = new Date(world.now).toLocaleString("en-GB", { timeZone: tz, weekday: "long", hour: "2-digit", minute: "2-digit" });
+  return `${time} in ${tz}`;
+}
+
 function drawMain() {
   const one = channel();
   here = one.id;
   $("title").textContent = one.dm ? slack.bot.name : `# ${one.name}`;
-  $("topic").textContent = one.dm ? "Direct message with the bot" : one.bot_is_member ? "Lockkeeper is here" : "Lockkeeper is not a member, but commands work";
+  $("topic").textContent = one.dm ? `Direct message with the bot · ${localTime()}` : one.bot_is_member ? "Lockkeeper is here" : "Lockkeeper is not a member, but commands work";
   $("composer").placeholder = `Type ${slack.command} help, or a message`;
   const all = rows(one);
   drawLog($("log"), all, false);

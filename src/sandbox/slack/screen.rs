@@ -77,7 +77,7 @@ fn person_screen(person: &Person) -> Value {
         Role::Member | Role::Guest | Role::Stranger => true,
         Role::Gone | Role::Robot => false,
     };
-    json!({"id": person.id, "handle": person.handle, "name": person.name, "role": person.words, "acts": acts})
+    json!({"id": person.id, "handle": person.handle, "name": person.name, "role": person.words, "acts": acts, "tz": person.tz})
 }
 
 fn ephemeral_screen(one: &Ephemeral) -> Value {

@@ -1,0 +1,73 @@
+//! The herald: after a look it reminds people of what waits for them, and once a week tells a channel how the week was. It knows
+//! all apps, where a desk knows one; whom it is about and what is said is put together in `deploy`. When Slack does not say who or
+//! where somebody is, it keeps quiet: the next look comes soon.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::deploy::app::App;
+use crate::deploy::digest;
+use crate::deploy::event::{Event, Unreachable};
+use crate::deploy::name::{AppName, SlackId};
+use crate::deploy::policy::Account;
+use crate::deploy::remind_text;
+use crate::shell::Shell;
+
+/// Says what is to be said by this app. Of several apps that have something to say to one person, or that share a channel, the
+/// first speaks for all.
+///
+/// # Errors
+/// When it could not be remembered.
+pub async fn call(shell: &Shell, speaker: &AppName) -> anyhow::Result<()> {
+    // Watchers come here side by side, and each has to know what the others have said.
+    let _alone = shell.heralding.lock().await;
+    let now = shell.clock.now();
+    remind(shell, speaker, now).await?;
+    tell_week(shell, speaker, now).await
+}
+
+async fn remind(shell: &Shell, speaker: &AppName, now: Timestamp) -> anyhow::Result<()> {
+    let desk = shell.desk(speaker)?;
+    let apps: Vec<(&AppName, Arc<App>)> = shell.apps().collect();
+    for who in desk.app().nudged(now) {
+        let first = apps.iter().find(|(_, app)| app.nudged(now).contains(&who));
+        if first.is_none_or(|(name, _)| *name != speaker) {
+            continue;
+        }
+        // Slack is away: asking about the others would only keep everybody waiting.
+        let Ok(zone) = zone(shell, &who).await else { return Ok(()) };
+        let Some(zone) = zone else { continue };
+        let last = apps.iter().filter_map(|(_, app)| app.reminded(&who)).max();
+        if shell.config.calendar.hours.allow(&now.to_zoned(zone), last) {
+            let parts = apps.iter().filter_map(|(_, app)| app.reminder(&who, now)).collect();
+            desk.tell(Event::Remind { to: who, message: remind_text::whole(parts) }, None).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The time zone of somebody; `None` if they cannot be reminded: only full members can. Slack knows it; where not, it is the team's.
+async fn zone(shell: &Shell, who: &SlackId) -> Result<Option<TimeZone>, Unreachable> {
+    let profile = shell.people.known(who).await?;
+    let known = profile.tz.and_then(|name| TimeZone::get(&name).ok());
+    let zone = known.unwrap_or_else(|| shell.config.calendar.zone.clone());
+    Ok((profile.account == Account::Member).then_some(zone))
+}
+
+async fn tell_week(shell: &Shell, speaker: &AppName, now: Timestamp) -> anyhow::Result<()> {
+    let Some(weekly) = shell.config.calendar.digest else { return Ok(()) };
+    let channel = |name: &AppName| shell.config.apps.get(name).map(|settings| &settings.channel);
+    let apps: Vec<(&AppName, Arc<App>)> = shell.apps().filter(|(name, _)| channel(name) == channel(speaker)).collect();
+    if apps.first().is_none_or(|(name, _)| *name != speaker) {
+        return Ok(());
+    }
+    let apps: Vec<&App> = apps.iter().map(|(_, app)| app.as_ref()).collect();
+    let due = weekly.last(now, &shell.config.calendar.zone);
+    if digest::is_due(&apps, due, now) {
+        let message = digest::digest(&apps, due, now);
+        shell.desk(speaker)?.tell(Event::Digest { due, message }, None).await?;
+    }
+    Ok(())
+}
