@@ -252,6 +252,7 @@ fn queued(app: &AppName, effect: &Effect) -> anyhow::Result<NewEffect> {
         Effect::Notice(run, _) => (format!("channel {app}"), Some(format!("notice {run}")), None),
         Effect::Thread { .. } | Effect::Announce { .. } => (format!("channel {app}"), None, None),
         Effect::Answer(reply, to, _) => (format!("answer {to}"), None, Some(reply.at + REPLY_LIFE)),
+        Effect::Form(reply, to, _) => (format!("answer {to}"), None, Some(reply.at + PATIENCE)),
         Effect::Record(_) => bail!("a record is written by the commit, not performed"),
     };
     let body = serde_json::to_string(effect).context("write down an effect")?;

@@ -8,6 +8,7 @@
 pub mod approvals;
 pub mod changes;
 pub mod discovery;
+pub mod dispatch;
 mod error;
 mod etag;
 pub mod rights;

@@ -10,8 +10,9 @@ use tracing::{debug, error, warn};
 
 use crate::deploy::action::{Action, REPLY_LIFE, Reply, Request};
 use crate::deploy::command::{self, Command, Question};
+use crate::deploy::dispatch::Dispatch;
 use crate::deploy::event::Event;
-use crate::deploy::form::{Filled, Form, Remarks};
+use crate::deploy::form::{Filled, Form, Remarks, View};
 use crate::deploy::message::{Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
 use crate::questions;
@@ -95,6 +96,7 @@ impl Inbox {
             Err(misread) => answer(&Message::line(misread.sentence(&self.shell.config.command))),
             Ok(Command::Ask(question)) => self.question(question, asked).await,
             Ok(Command::Act { app, action }) => match questions::find_app(&self.shell, &app) {
+                Ok(app) if action == Action::Dispatch(Dispatch::Choose) => self.choose(app, asked),
                 Ok(app) => self.act(app, action, asked).await,
                 // Guests and strangers do not learn which apps there are.
                 Err(unknown) => {
@@ -143,7 +145,13 @@ impl Inbox {
             Ok(action) => action,
             Err(remarks) => return Verdict::AckWith(blocks::form_remarks(&remarks)),
         };
-        let reply = Reply { url: String::new(), channel: String::new(), replace: false, at: self.shell.clock.now() };
+        let reply = Reply {
+            url: String::new(),
+            channel: String::new(),
+            replace: false,
+            view: None,
+            at: self.shell.clock.now(),
+        };
         let input = filled.words.into_keys().chain(filled.chosen.into_keys()).next().unwrap_or_default();
         let asked = Asked { way: Way::Sent(input), id, user, reply, trigger: String::new() };
         self.act(form.app().clone(), action, asked).await
@@ -193,6 +201,24 @@ impl Inbox {
             let view = desk.app().view(&form, shell.clock.now());
             if let Err(error) = shell.slack.open_form(&asked.trigger, &form, &view).await {
                 warn!("could not open a form: {error}");
+            }
+        });
+        Verdict::Ack
+    }
+
+    /// Opens a form that still has to find out what is true, before the trigger dies; what it shows is decided like any answer.
+    fn choose(&self, app: AppName, asked: Asked) -> Verdict {
+        let Ok(desk) = self.shell.desk(&app) else { return Verdict::Ack };
+        let shell = self.shell.clone();
+        self.later.spawn(async move {
+            let form = Form::Redeploy { app: app.clone(), cancels: None };
+            let opened = shell.slack.open_form(&asked.trigger, &form, &View::loading(format!("Redeploy {app}"))).await;
+            let view = opened.inspect_err(|error| warn!("could not open a form: {error}")).ok();
+            let reply = Reply { view, ..asked.reply };
+            let action = Action::Dispatch(Dispatch::Choose);
+            let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply };
+            if let Err(error) = desk.tell(Event::Asked(request), None).await {
+                error!(app.name = %app, "could not remember a request: {error:#}");
             }
         });
         Verdict::Ack

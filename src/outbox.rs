@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::deploy::action::{Action, Reply, Request};
+use crate::deploy::dispatch::Dispatch;
 use crate::deploy::effect::{Effect, Verdict};
 use crate::deploy::event::{Event, Facts, Outcome, Unreachable};
 use crate::deploy::message::Message;
@@ -21,6 +22,7 @@ use crate::slack::SlackError;
 use crate::store::Claimed;
 
 mod dispatch;
+mod form;
 mod mend;
 mod revert;
 mod variable;
@@ -140,6 +142,7 @@ fn patience(effect: &Effect) -> SignedDuration {
         Effect::Examine(..)
         | Effect::Approve(_)
         | Effect::Reject(_)
+        | Effect::Form(..)
         | Effect::Dispatch(_)
         | Effect::Mend(_)
         | Effect::Revert(_) => SignedDuration::from_mins(10),
@@ -181,6 +184,10 @@ async fn perform(shell: &Shell, claimed: &Claimed, effect: Effect) -> anyhow::Re
         Effect::Revert(reverting) => revert::perform(shell, claimed, reverting).await,
         Effect::Mark(mark) => variable::mark(shell, claimed, mark).await,
         Effect::Set(setting) => variable::set(shell, claimed, setting).await,
+        Effect::Form(reply, _, shown) => form::show(shell, &claimed.app, reply.view.as_deref(), &shown).await,
+        Effect::Answer(Reply { view: Some(view), .. }, _, message) => {
+            form::tell(shell, &claimed.app, &view, &message).await
+        }
         Effect::Answer(reply, to, message) => answer(shell, &claimed.app, &reply, &to, &message).await,
         Effect::Record(_) => bail!("a record is written by the commit, not performed"),
     }
@@ -191,6 +198,10 @@ async fn examine(shell: &Shell, request: Request, run: Option<RunId>) -> Perform
     let facts = facts(shell, &request, run).await.map(Box::new);
     if let Err(unreachable) = &facts {
         warn!(app.name = %request.app, person = %request.by, "could not examine a request: {unreachable:?}");
+        // Nobody waits for this one, and it is not asked for again.
+        if matches!(request.action, Action::Dispatch(Dispatch::Pass(_))) {
+            return Performed::Again { after: None, uncertain: false, why: "not reachable".into() };
+        }
     }
     Performed::Tell(Box::new(Event::Examined(request, facts)))
 }
@@ -206,7 +217,11 @@ async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<F
         Unreachable::GitHub
     };
     match request.action {
-        Action::Approve { .. } | Action::ApproveShown(_) | Action::Reject { .. } | Action::Mend(_) => {
+        Action::Approve { .. }
+        | Action::ApproveShown(_)
+        | Action::Reject { .. }
+        | Action::Dispatch(Dispatch::Pass(_))
+        | Action::Mend(_) => {
             facts.run = shell.github.facts(pipeline()?, run, &app.deployed()).await.map_err(unread)?;
         }
         Action::Remind(ref remind) if remind.wants_run() => {

@@ -77,6 +77,7 @@ impl Action {
     pub fn run(&self) -> Option<RunId> {
         match self {
             Self::ApproveShown(shown) => Some(shown.run),
+            Self::Dispatch(dispatch) => dispatch.run(),
             Self::Mend(mend) => mend.run(),
             Self::Aftermath(aftermath) => aftermath.run(),
             Self::Approve { .. }
@@ -85,7 +86,6 @@ impl Action {
             | Self::Ping
             | Self::Hold { .. }
             | Self::Release
-            | Self::Dispatch(_)
             | Self::RollForward(_)
             | Self::Remind(_)
             | Self::Variables(_) => None,
@@ -125,6 +125,9 @@ pub struct Reply {
     pub channel: String,
     /// Whether the answer takes the place of the message with the button (an ephemeral one).
     pub replace: bool,
+    /// The form that stands open for the answer, where there is one: then it goes there.
+    #[serde(default)]
+    pub view: Option<String>,
     /// When it was asked.
     pub at: Timestamp,
 }

@@ -103,6 +103,9 @@ impl App {
     pub(super) fn does(&self, tracked: &Tracked) -> String {
         match (self.phase(tracked), self.superseder(tracked)) {
             (Phase::Superseded, Some(by)) => format!("replaced by {}", by.run.label()),
+            (Phase::Done, _) if tracked.run.workflow == Workflow::Redeploy && !self.is_redeployed(tracked) => {
+                "its jobs are done".into()
+            }
             (phase, _) => phase_words(&phase),
         }
     }

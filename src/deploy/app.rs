@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::change::ChangeKey;
+use super::dispatch::Orders;
 use super::dora::Chronicle;
 use super::effect::Effect;
 use super::event::{Event, Finding, Look, Outcome, Wanted};
@@ -67,6 +68,9 @@ pub struct State {
     /// What happened lately, for the digest.
     #[serde(default)]
     pub chronicle: Chronicle,
+    /// What was asked to be started.
+    #[serde(default)]
+    pub orders: Orders,
     /// When GitHub was first seen: what ended before is history and is not told.
     pub first_look: Option<Timestamp>,
     /// When GitHub was last seen. Not remembered: after a start nothing is fresh.
@@ -116,6 +120,7 @@ impl App {
             servers: BTreeMap::new(),
             reminders: Reminders::default(),
             chronicle: Chronicle::default(),
+            orders: Orders::default(),
             first_look: None,
             last_look: None,
             last_survey: None,
@@ -340,6 +345,7 @@ impl App {
                 Vec::new()
             }
             (Effect::Approve(verdict) | Effect::Reject(verdict), outcome) => self.answered(verdict, outcome, now),
+            (Effect::Dispatch(order), outcome) => self.dispatched(order, outcome, now),
             (
                 Effect::Examine(..)
                 | Effect::Notice(..)
@@ -347,7 +353,7 @@ impl App {
                 | Effect::Announce { .. }
                 | Effect::Answer(..)
                 | Effect::Whisper { .. }
-                | Effect::Dispatch(_)
+                | Effect::Form(..)
                 | Effect::Mend(_)
                 | Effect::Revert(_)
                 | Effect::Mark(_)

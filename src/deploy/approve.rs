@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::action::Request;
+use super::action::{Action, Request};
 use super::app::App;
 use super::change::{ChangeKey, Standing};
 use super::effect::{Effect, Record, Verdict};
@@ -14,7 +14,7 @@ use super::phase::Phase;
 use super::pipeline::Kind;
 use super::policy::{Account, Person, RequireTested};
 use super::refusal::Refusal;
-use super::run::{Gate, Workflow};
+use super::run::{Gate, Run, Workflow};
 use super::track::{Approval, State, Tracked};
 
 impl App {
@@ -88,17 +88,22 @@ impl App {
     pub(super) fn take_in(&mut self, facts: Option<RunFacts>) -> Result<RunFacts, Refusal> {
         let facts = facts.ok_or_else(|| Refusal::NoRun(self.state.name.clone()))?;
         for run in [&facts.newest, &facts.run] {
-            let tracked = self.state.runs.entry(run.id).or_insert_with(|| {
-                let mut tracked = Tracked::new(run.clone());
-                tracked.noticed = !run.is_over();
-                tracked
-            });
-            tracked.observe(run.clone());
+            self.meet(run);
         }
         if let Some(tracked) = self.state.runs.get_mut(&facts.run.id) {
             tracked.gates = facts.gates.clone();
         }
         Ok(facts)
+    }
+
+    /// A run by itself, read just now.
+    pub(super) fn meet(&mut self, run: &Run) {
+        let tracked = self.state.runs.entry(run.id).or_insert_with(|| {
+            let mut tracked = Tracked::new(run.clone());
+            tracked.noticed = !run.is_over();
+            tracked
+        });
+        tracked.observe(run.clone());
     }
 
     /// The gates to approve: the run not over, production not ahead of it, no hold, the environments pending.
@@ -123,15 +128,18 @@ impl App {
         if let Some(gate) = gates.iter().find(uncompared) {
             return Err(Refusal::Unclear(gate.environment.clone()));
         }
-        if let Some(hold) = &self.state.hold {
-            let (by, reason, app) = (hold.by.clone(), hold.reason.clone(), self.state.name.clone());
-            let release = format!("{} release {app}", self.policy.command);
-            return Err(Refusal::OnHold { by, reason, app, release });
-        }
+        self.is_not_held()?;
         self.waiting(facts, wanted, by)
     }
 
-    fn waiting(&self, facts: &RunFacts, wanted: &[EnvName], by: &Person) -> Result<Vec<Gate>, Refusal> {
+    pub(super) fn is_not_held(&self) -> Result<(), Refusal> {
+        let Some(hold) = &self.state.hold else { return Ok(()) };
+        let (by, reason, app) = (hold.by.clone(), hold.reason.clone(), self.state.name.clone());
+        let release = format!("{} release {app}", self.policy.command);
+        Err(Refusal::OnHold { by, reason, app, release })
+    }
+
+    pub(super) fn waiting(&self, facts: &RunFacts, wanted: &[EnvName], by: &Person) -> Result<Vec<Gate>, Refusal> {
         if facts.run.is_over() {
             return Err(self.not_waiting(facts));
         }
@@ -173,7 +181,7 @@ impl App {
         let run = Box::new(facts.run.clone());
         let by = tracked.and_then(|t| self.superseder(t)).filter(|by| by.run.workflow == Workflow::Redeploy);
         if let (Phase::Superseded, Some(by)) = (&phase, by) {
-            return Refusal::Redeployed { run, by: Box::new(by.run.clone()) };
+            return Refusal::Redeployed { run, by: Box::new(by.run.clone()), start: self.start_command() };
         }
         // The last look still saw it wait.
         let waited = |t: &Tracked| {
@@ -227,7 +235,7 @@ impl App {
     }
 
     /// From here on nobody else decides about these gates: the claim is committed with the effect.
-    fn grant(&mut self, request: Request, facts: &RunFacts, comment: String, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn grant(&mut self, request: Request, facts: &RunFacts, comment: String, now: Timestamp) -> Vec<Effect> {
         let rejected = request.action.rejects().map(str::to_owned);
         let run = &facts.run;
         if let Some(tracked) = self.state.runs.get_mut(&run.id) {
@@ -255,7 +263,7 @@ impl App {
     }
 
     /// The bot's account reviews for a person: GitHub's comment names them.
-    fn signature(&self, person: &Person) -> String {
+    pub(super) fn signature(&self, person: &Person) -> String {
         let login = self.login(person).map(|login| format!(", {login} at GitHub")).unwrap_or_default();
         format!("{} (Slack user {}{login})", person.name, person.id)
     }
@@ -288,7 +296,10 @@ impl App {
             tracked.gates.retain(|gate| !verdict.gates.iter().any(|(id, _)| *id == gate.environment_id));
         }
         let (outcome, message) = self.verdict_told(&verdict, outcome);
-        let mut effects = vec![Effect::Answer(verdict.request.reply.clone(), verdict.request.by.clone(), message)];
+        let answer = Effect::Answer(verdict.request.reply.clone(), verdict.request.by.clone(), message);
+        // Whose redeploy passes its gates asked for that long ago: the notice says it.
+        let heard = done && matches!(verdict.request.action, Action::Dispatch(_));
+        let mut effects = if heard { Vec::new() } else { vec![answer] };
         if let Some(outcome) = outcome {
             effects.push(Effect::Record(self.record_verdict(&verdict, now, &outcome)));
         }
@@ -298,7 +309,9 @@ impl App {
     /// What the person reads, and what the audit log says beyond "granted".
     fn verdict_told(&mut self, verdict: &Verdict, outcome: Outcome) -> (Option<String>, super::message::Message) {
         match outcome {
-            Outcome::Done | Outcome::Posted { .. } => (None, self.verdict_given(verdict)),
+            Outcome::Done | Outcome::Posted { .. } | Outcome::Started { .. } | Outcome::InTheWay(_) | Outcome::Lost => {
+                (None, self.verdict_given(verdict))
+            }
             Outcome::NotPending { gates, run, reviews } => {
                 let waits = gates.iter().any(|gate| verdict.gates.iter().any(|(id, _)| *id == gate.environment_id));
                 let what = if waits { "not taken, still pending" } else { "not pending any more" };
@@ -311,7 +324,7 @@ impl App {
                 }
                 (Some(why), message)
             }
-            Outcome::Failed(why) => {
+            Outcome::Failed(why) | Outcome::Refused(why) => {
                 let message = self.verdict_unclear(verdict);
                 (Some(format!("failed: {why}")), message)
             }

@@ -5,6 +5,7 @@ mod environments;
 
 use super::action::Action;
 use super::change::PrRef;
+use super::dispatch::Dispatch;
 use super::message::{Line, Message, Part, Span};
 use super::name::PrNumber;
 
@@ -77,6 +78,13 @@ pub const COMMANDS: &[Usage] = &[
         "reject h search is broken on Staging",
     ),
     usage("tested", "<app> [pr…]", "ticks your changes as tested", "tested h #4501"),
+    usage(
+        "redeploy",
+        "<app> [environment…]",
+        "deploys anew what environments run already; a form asks which",
+        "redeploy h Production",
+    ),
+    usage("start", "<app>", "starts Deploy for the newest commit", "start h"),
     usage("where", "<pr or link>", "follows a change to production", "where #4501"),
     usage(
         "hold",
@@ -91,7 +99,7 @@ pub const COMMANDS: &[Usage] = &[
 ];
 
 /// Commands that are promised and not there yet.
-pub const NOT_YET: &[&str] = &["redeploy", "retry", "start", "cancel", "revert", "health", "env", "link", "unlink"];
+pub const NOT_YET: &[&str] = &["retry", "cancel", "revert", "health", "env", "link", "unlink"];
 
 /// Why a command was not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +161,8 @@ pub fn parse(text: &str) -> Result<Command, Misread> {
         "approve" => args.app().map(|(app, rest)| act(app, Action::Approve { environments: rest.to_owned() })),
         "reject" => args.app_and_reason().map(|(app, reason)| act(app, Action::Reject { reason })),
         "tested" => args.app().and_then(|(app, rest)| Ok(act(app, Action::Tested { prs: prs(rest)? }))),
+        "redeploy" => args.app().map(|(app, rest)| act(app, Action::Dispatch(redeploy(rest)))),
+        "start" => args.only_app().map(|app| act(app, Action::Dispatch(Dispatch::Start))),
         "where" => args.change().map(|pr| Command::Ask(Question::Where(pr))),
         "hold" => args.app_and_reason().map(|(app, reason)| act(app, Action::Hold { reason })),
         "release" => args.only_app().map(|app| act(app, Action::Release)),
@@ -164,6 +174,13 @@ pub fn parse(text: &str) -> Result<Command, Misread> {
 
 fn act(app: String, action: Action) -> Command {
     Command::Act { app, action }
+}
+
+fn redeploy(environments: &str) -> Dispatch {
+    match some(environments) {
+        Some(_) => Dispatch::Redeploy { environments: environments.to_owned() },
+        None => Dispatch::Choose,
+    }
 }
 
 fn unknown(typed: &str) -> Misread {
@@ -446,6 +463,16 @@ mod tests {
                 "tested h #4501, 4502 4501 #4501",
                 act(app(), Action::Tested { prs: vec![pr_of(None, 4501), pr_of(None, 4502)] }),
             ),
+            ("redeploy h", act(app(), Action::Dispatch(Dispatch::Choose))),
+            ("redeploy h “ ”", act(app(), Action::Dispatch(Dispatch::Choose))),
+            (
+                "Redeploy h staging “Production (Canada)”",
+                act(
+                    app(),
+                    Action::Dispatch(Dispatch::Redeploy { environments: "staging \"Production (Canada)\"".into() }),
+                ),
+            ),
+            ("start h", act(app(), Action::Dispatch(Dispatch::Start))),
             ("where 4501", Command::Ask(Question::Where(pr_of(None, 4501)))),
             ("where hypothesis/h#4501", Command::Ask(Question::Where(pr_of(Some("hypothesis/h"), 4501)))),
             (

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Reply, Request};
 use super::dispatch::Order;
+use super::form::Form;
 use super::mend::Repair;
 use super::message::Message;
 use super::name::{AppName, EnvName, RunId, Sha, SlackId};
@@ -45,6 +46,8 @@ pub enum Effect {
     },
     /// Answer one person.
     Answer(Reply, SlackId, Message),
+    /// Show a form in the place of the one that stands open for the answer.
+    Form(Reply, SlackId, Form),
     /// Say something once to one person, in their direct messages with the bot.
     Whisper {
         /// What makes it one message.
@@ -125,6 +128,7 @@ impl fmt::Display for Effect {
             }
             Self::Announce { topic, message } => write!(f, "announce {topic}: {message}"),
             Self::Answer(_, to, message) => write!(f, "answer {to}: {message}"),
+            Self::Form(_, to, form) => write!(f, "show {} to {to}", form.word()),
             Self::Whisper { topic, to, message } => write!(f, "whisper {topic} to {to}: {message}"),
             Self::Dispatch(order) => write!(f, "dispatch {order}"),
             Self::Mend(repair) => write!(f, "mend {repair}"),

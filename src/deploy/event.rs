@@ -157,6 +157,19 @@ pub enum Outcome {
         /// All answers so far.
         reviews: Vec<super::run::Review>,
     },
+    /// A workflow was started.
+    Started {
+        /// Its run.
+        run: RunId,
+        /// Whether it was found afterwards: the answer itself was lost.
+        found: bool,
+    },
+    /// Nothing was sent: another run began that would have been cancelled.
+    InTheWay(Box<Run>),
+    /// GitHub, or what is known of it, forbids it for good; nothing was done: one fragment for people, from outside.
+    Refused(String),
+    /// After an unclear answer nothing was found that was done.
+    Lost,
     /// Given up after several tries, or refused for good: one lowercase fragment for the log, without secrets.
     Failed(String),
 }

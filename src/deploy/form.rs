@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::app::App;
 use super::change::ChangeKey;
-use super::message::{Line, Part};
-use super::name::AppName;
+use super::dispatch::{Dispatch, Doomed, Plan};
+use super::dispatch_text::CHOSEN;
+use super::message::{Line, Message, Part};
+use super::name::{AppName, EnvName};
 use super::remind::Remind;
+use super::run::Workflow;
 
 /// The most that a reason may have, in characters.
 pub const REASON: usize = 300;
@@ -29,6 +32,13 @@ pub enum Form {
         app: AppName,
         /// Those that the reminder listed.
         changes: Vec<ChangeKey>,
+    },
+    /// Asks which environments to redeploy.
+    Redeploy {
+        /// Of which app.
+        app: AppName,
+        /// The run that it warns of.
+        cancels: Option<Doomed>,
     },
 }
 
@@ -110,7 +120,7 @@ impl Form {
     /// The app that it is about.
     pub fn app(&self) -> &AppName {
         match self {
-            Self::Hold(app) | Self::NotReady { app, .. } => app,
+            Self::Hold(app) | Self::NotReady { app, .. } | Self::Redeploy { app, .. } => app,
         }
     }
 
@@ -119,6 +129,7 @@ impl Form {
         match self {
             Self::Hold(_) => "hold",
             Self::NotReady { .. } => "not_ready",
+            Self::Redeploy { .. } => "redeploy",
         }
     }
 
@@ -134,6 +145,18 @@ impl Form {
                     filled.chosen("changes").iter().map(|key| ChangeKey::from(key.clone())).collect();
                 let changes = if changes.len() > 1 { chosen } else { changes.clone() };
                 Ok(Action::Remind(Remind::NotReady { changes, reason: filled.words("reason")? }))
+            }
+            Self::Redeploy { cancels, .. } => {
+                let ticked = filled.chosen.values().flatten();
+                let environments: Vec<EnvName> = ticked.map(|name| EnvName::new(name.as_str())).collect();
+                if environments.is_empty() {
+                    return Err(Remarks::from([(
+                        CHOSEN.to_owned(),
+                        "Please tick at least one environment.".to_owned(),
+                    )]));
+                }
+                let plan = Plan { workflow: Workflow::Redeploy, environments, cancels: *cancels };
+                Ok(Action::Dispatch(Dispatch::Confirmed(plan)))
             }
         }
     }
@@ -160,9 +183,10 @@ impl Filled {
 
 impl App {
     /// A form as it is to be shown now, from memory.
-    pub fn view(&self, form: &Form, _now: Timestamp) -> View {
+    pub fn view(&self, form: &Form, now: Timestamp) -> View {
         match form {
             Form::NotReady { changes, .. } => self.not_ready_view(changes),
+            Form::Redeploy { app, cancels } => self.redeploy_view(app, cancels.as_ref(), now),
             Form::Hold(app) => View {
                 title: format!("Hold {app}"),
                 submit: Some("Hold".into()),
@@ -183,6 +207,16 @@ impl View {
     /// What is shown while the real one is being made.
     pub fn loading(title: impl Into<String>) -> Self {
         let parts = vec![Part::Text(Line::plain("One moment: looking at what is true now…"))];
+        Self { title: title.into(), submit: None, parts, inputs: Vec::new() }
+    }
+
+    /// An answer in the place of a form: there is nothing to fill in. Its buttons would lead nowhere.
+    pub fn said(title: impl Into<String>, message: &Message) -> Self {
+        let shown = |part: &&Part| match part {
+            Part::Text(_) | Part::List(_) => true,
+            Part::Buttons(_) => false,
+        };
+        let parts = message.parts.iter().filter(shown).cloned().collect();
         Self { title: title.into(), submit: None, parts, inputs: Vec::new() }
     }
 }

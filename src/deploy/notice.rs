@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::app::App;
 use super::change::{ChangeKey, Standing};
+use super::evidence::Evidence;
 use super::ledger::Shipped;
 use super::message::{Line, Message};
 use super::name::{EnvName, Login, Sha, SlackId};
@@ -29,6 +30,7 @@ impl App {
         let state = self.state_line(tracked, &phase);
         let summary = head.clone().say(": ").then(state.clone());
         let mut message = Message { summary, parts: Vec::new() }.text(head).text(state);
+        message = self.order_line(tracked).into_iter().fold(message, Message::text);
         if !tracked.places.is_empty() || !tracked.run.is_over() {
             message = self.environment_lines(tracked).into_iter().fold(message, Message::text);
         }
@@ -77,9 +79,8 @@ impl App {
         match phase {
             Phase::Queued => Line::plain("🕓 Waiting to start"),
             Phase::Building => Line::plain("🔨 Building the image"),
-            Phase::OnTest => {
-                Line::plain("🚚 Going to ").say(self.labels(tracked, Kind::Test, |s| s != State::Deployed))
-            }
+            Phase::OnTest => Line::plain("🚚 Going to ")
+                .say(self.labels(tracked, Kind::Test, |s| !matches!(s, State::Deployed | State::Skipped))),
             Phase::Waiting => self.waiting_line(tracked),
             Phase::Deploying => self.deploying_line(tracked),
             Phase::Done => self.done_line(tracked),
@@ -137,10 +138,7 @@ impl App {
         let live: Vec<&EnvName> = production.filter(|name| tracked.state(name) == Some(State::Deployed)).collect();
         let since = live.iter().filter_map(|name| tracked.places.get(*name)?.since).max();
         let line = match (tracked.run.workflow, since) {
-            (Workflow::Redeploy, Some(since)) => {
-                Line::plain("✅ Redeployed ").time(since).say("; versions stay as they were")
-            }
-            (Workflow::Redeploy, None) => Line::plain("✅ Redeployed; versions stay as they were"),
+            (Workflow::Redeploy, _) => self.redeployed_line(tracked),
             (Workflow::Deploy, Some(since)) => {
                 let names: Vec<&str> = live.iter().map(|name| self.label(name)).collect();
                 Line::plain("✅ ")
@@ -223,13 +221,23 @@ impl App {
         let shown = |e: &&Environment| tracked.run.workflow == Workflow::Deploy || tracked.places.contains_key(&e.name);
         let mut groups: Vec<(Kind, Sign, Vec<&Environment>)> = Vec::new();
         for environment in environments.filter(shown) {
-            let sign = sign(environment, tracked);
+            let sign = self.sign(environment, tracked);
             match groups.iter_mut().find(|(kind, known, _)| *kind == environment.kind && *known == sign) {
                 Some((_, _, names)) => names.push(environment),
                 None => groups.push((environment.kind, sign, vec![environment])),
             }
         }
         groups.into_iter().map(|(_, sign, environments)| group_line(sign, &environments, tracked)).collect()
+    }
+
+    /// A redeploy's green job is no proof; Elastic Beanstalk is.
+    fn sign(&self, environment: &Environment, tracked: &Tracked) -> Sign {
+        let deployed = tracked.state(&environment.name) == Some(State::Deployed);
+        let proof = || self.evidence(tracked, &environment.name) == Evidence::Seen;
+        if tracked.run.workflow == Workflow::Redeploy && deployed && !proof() {
+            return ("☑️", "job done");
+        }
+        sign(environment, tracked)
     }
 
     fn warnings(&self, tracked: &Tracked, phase: &Phase) -> Vec<Line> {
@@ -278,7 +286,8 @@ impl App {
             Phase::CancelledBy(_) | Phase::Cancelled | Phase::Rejected
                 if tracked.run.workflow == Workflow::Redeploy =>
             {
-                Some(page("If it is still needed, start it again ").say("."))
+                let again = format!("{} redeploy {}", self.policy.command, self.state.name);
+                Some(Line::plain("If it is still needed, type ").code(again).say("."))
             }
             Phase::Broken => Some(Line::plain("Next: repair the workflow file with a new pull request.")),
             Phase::CancelledBy(_) | Phase::Cancelled | Phase::Rejected => Some(
@@ -395,7 +404,7 @@ impl App {
     }
 
     /// Whether no run of either workflow started later.
-    fn is_latest(&self, tracked: &Tracked) -> bool {
+    pub(super) fn is_latest(&self, tracked: &Tracked) -> bool {
         let born = |t: &Tracked| (t.run.started_at, t.run.id);
         self.state.runs.values().all(|other| born(other) <= born(tracked))
     }
@@ -420,7 +429,7 @@ impl App {
         }
     }
 
-    fn who(&self, id: &SlackId, tracked: &Tracked) -> Line {
+    pub(super) fn who(&self, id: &SlackId, tracked: &Tracked) -> Line {
         match self.policy.people.login(id).filter(|_| tracked.address.is_none()) {
             Some(login) => Line::plain(login.as_str()),
             None => Line::default().mention(id),

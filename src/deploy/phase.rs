@@ -60,7 +60,10 @@ impl App {
         };
         let moving = [State::Preparing, State::Deploying];
         let open = |kind: Kind| tracked.open_gates().any(|gate| self.kind(&gate.environment) == Some(kind));
-        let answered = tracked.gates.iter().any(|gate| tracked.is_answered(&gate.environment));
+        // Once GitHub took an answer the gate is gone, a moment before its job goes on.
+        let answered =
+            tracked.gates.iter().map(|gate| &gate.environment).chain(places_in(tracked, |s| s == State::Waiting));
+        let answered = answered.into_iter().any(|name| tracked.is_answered(name));
         if any(Kind::Production, &moving) || answered {
             Phase::Deploying
         } else if open(Kind::Production) {

@@ -79,7 +79,20 @@ pub enum Refusal {
         run: Box<Run>,
         /// The Redeploy.
         by: Box<Run>,
+        /// What to type to start Deploy again.
+        start: String,
     },
+    /// The repo has no Redeploy workflow that could be asked for its environments.
+    NoRedeploy(AppName),
+    /// Somebody is just starting a workflow: a second one would cancel it.
+    Starting {
+        /// Who.
+        by: SlackId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A Deploy of the same commit is on its way already.
+    OnItsWay(Box<Run>),
     /// It waited a moment ago and does not any more, and nobody answered in Slack.
     Answered(Box<Run>),
     /// The same person decided about it before: a double click.
@@ -136,11 +149,21 @@ impl Refusal {
                 .say(format!(": “{reason}”. Ask them, or type "))
                 .code(release)
                 .say(" once it is safe."),
-            Self::Redeployed { run, by } => Line::default()
+            Self::Redeployed { run, by, start } => Line::default()
                 .link(format!("Run {}", run.number), run.url.clone())
                 .say(" was replaced by ")
                 .link(format!("redeploy {}", by.number), by.url.clone())
-                .say(", so there is nothing to approve. Once the redeploy is done, start the Deploy workflow on GitHub."),
+                .say(", so there is nothing to approve. Once the redeploy is done, type ")
+                .code(start)
+                .say("."),
+            Self::Starting { by, at } => Line::default()
+                .mention(by)
+                .say(" was faster and is starting a workflow, since ")
+                .time(*at)
+                .say(". A second one would cancel it: wait for its notice, then look again."),
+            Self::OnItsWay(run) => Line::default()
+                .link(format!("Run {}", run.number), run.url.clone())
+                .say(" deploys this very commit already, so nothing was started. Its notice shows how it gets on."),
             Self::Answered(run) => Line::default()
                 .link(format!("Run {}", run.number), run.url.clone())
                 .say(" does not wait any more: it was answered on GitHub’s page a moment ago. Its notice shows how it gets on."),
@@ -218,6 +241,9 @@ impl Refusal {
             Self::AlreadyPinged => "pinged before",
             Self::AlreadyHeld { .. } => "on hold already",
             Self::NotHeld(_) => "not on hold",
+            Self::NoRedeploy(_) => "no redeploy workflow",
+            Self::Starting { .. } => "somebody was faster",
+            Self::OnItsWay(_) => "on its way already",
         }
     }
 
@@ -271,9 +297,14 @@ impl Refusal {
             },
             Self::AlreadyPinged => "They were all pinged about this before; once is enough.".into(),
             Self::NotHeld(app) => format!("{app} is not on hold."),
+            Self::NoRedeploy(app) => format!(
+                "{app} has no Redeploy workflow with an input for each environment that I can read, so I cannot start one. Its servers can be replaced in the AWS console."
+            ),
             Self::OnHold { .. }
             | Self::Misread(_)
             | Self::Redeployed { .. }
+            | Self::Starting { .. }
+            | Self::OnItsWay(_)
             | Self::Answered(_)
             | Self::Again { .. }
             | Self::Faster { .. }

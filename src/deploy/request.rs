@@ -6,6 +6,7 @@ use super::action::{Action, Request};
 use super::app::{App, Hold, Tick};
 use super::change::{Change, ChangeKey, PrRef};
 use super::command;
+use super::dispatch::Dispatch;
 use super::effect::{Effect, Record};
 use super::event::{Facts, Unreachable};
 use super::ledger::Shipped;
@@ -82,6 +83,9 @@ impl App {
             record.attempt = Some(shown.attempt);
             record.sha = Some(shown.sha.clone());
             record.environments = shown.environments.clone();
+        }
+        if let Action::Dispatch(Dispatch::Confirmed(plan)) = &request.action {
+            record.environments = plan.environments.clone();
         }
         record
     }

@@ -32,6 +32,8 @@ impl App {
         self.note_bases();
         self.keep_chronicle(now);
         self.forget_reminders(now);
+        self.note_redeploys();
+        self.tidy_orders(now);
         let ids: Vec<RunId> = self.state.runs.values().filter(|t| t.noticed).map(|t| t.run.id).collect();
         let mut effects: Vec<Effect> = ids.iter().filter_map(|id| self.show(*id, now)).collect();
         for id in ids {
@@ -45,7 +47,10 @@ impl App {
                 let lapsing = |app: &Self, tracked: &Tracked| app.lapsing(tracked, (from, until), now);
                 effects.extend(self.once(id, format!("{topic} {attempt}"), lapsing));
             }
+            effects.extend(self.once(id, format!("unseen {attempt}"), Self::unseen));
+            effects.extend(self.once(id, format!("start again {attempt}"), Self::start_again));
         }
+        effects.extend(self.pass_gates(now));
         effects
     }
 
@@ -173,10 +178,10 @@ impl App {
 }
 
 /// Something to be said in a thread.
-struct Said {
-    thread: RunId,
-    message: Message,
-    broadcast: bool,
+pub(super) struct Said {
+    pub(super) thread: RunId,
+    pub(super) message: Message,
+    pub(super) broadcast: bool,
 }
 
 fn digest(message: &Message) -> u64 {

@@ -2,6 +2,7 @@
 //! effect. What is said and not read fails the story.
 
 mod approving;
+mod dispatch;
 mod endings;
 mod laws;
 mod mending;
@@ -18,6 +19,7 @@ use super::app::App;
 use super::change::{Change, ChangeKey, PrRef, Range, Standing};
 use super::effect::Effect;
 use super::event::{Event, Facts, Finding, Look, Outcome, RunFacts, Unreachable, Wanted};
+use super::form::{Entry, Input, Tick, View};
 use super::message::{Message, Part, Shown, What};
 use super::name::{EnvName, Login, RequestId, RunId, Sha, SlackId};
 use super::pipeline::{Environment, Kind, Pipeline};
@@ -322,6 +324,7 @@ impl Story {
                 url: "https://hooks.slack.com/x".into(),
                 channel: "C1".into(),
                 replace: false,
+                view: None,
                 at: self.now,
             },
         }
@@ -354,7 +357,10 @@ impl Story {
             gates: details.gates.clone(),
             ranges: compared.collect(),
         };
-        Facts { run: Some(facts), ..Facts::of(person(request.by.as_str())) }
+        let mut runs: Vec<Run> = self.runs.iter().map(|(run, _)| run.clone()).collect();
+        runs.reverse();
+        let main = self.main.last().expect("a commit").head.clone();
+        Facts { run: Some(facts), look: Some(Look { runs, main }), ..Facts::of(person(request.by.as_str())) }
     }
 
     /// Tells the core something, and hears what it says.
@@ -405,6 +411,10 @@ impl Story {
                 self.said.push(format!("{topic} in {place} of {}: {message}", self.number(*run)));
             }
             Effect::Announce { message, .. } => self.said.push(format!("announce: {message}")),
+            Effect::Form(_, to, form) => {
+                let view = self.app.view(form, self.now);
+                self.said.push(format!("form for {to}: {}", read(&view)));
+            }
             Effect::Dispatch(_) | Effect::Mend(_) | Effect::Revert(_) | Effect::Set(_) => {
                 self.said.push(effect.to_string());
                 self.waiting.push(effect);
@@ -473,6 +483,27 @@ impl Drop for Story {
             assert!(unread.is_empty(), "said and not looked at: {unread:#?}");
         }
     }
+}
+
+/// A form as somebody reads it.
+fn read(view: &View) -> String {
+    let entry = |tick: &Tick| {
+        format!(
+            "[{}] {} ({})",
+            if tick.chosen { "x" } else { " " },
+            tick.label,
+            tick.about.as_deref().unwrap_or_default()
+        )
+    };
+    let input = |input: &Input| {
+        let choices = match &input.kind {
+            Entry::Words { .. } => Vec::new(),
+            Entry::Ticks(ticks) | Entry::Pick(ticks) => ticks.iter().map(entry).collect(),
+        };
+        format!("{}:\n{}", input.label, choices.join("\n"))
+    };
+    let parts = view.parts.iter().map(ToString::to_string).chain(view.inputs.iter().map(input));
+    format!("{}\n{}\n[{}]", view.title, parts.collect::<Vec<_>>().join("\n"), view.submit.as_deref().unwrap_or("Close"))
 }
 
 pub fn person(id: &str) -> Person {

@@ -101,26 +101,37 @@ impl App {
         let lost = old_ships.iter().rev().find(|s| s.change.head == old.run.sha).or(old_ships.last());
         let owner = lost.and_then(|s| s.change.person()).unwrap_or(&old.run.actor);
         let by = &new.run.triggered_by;
-        let same_slack = self.policy.people.slack(owner).is_some_and(|id| Some(id) == self.policy.people.slack(by));
-        if owner.is(by) || same_slack {
+        let ordered = self.state.orders.of(&new.run).is_some();
+        let same_slack = self.policy.people.slack(owner).is_some_and(|id| Some(id) == self.starter_id(new));
+        if (owner.is(by) && !ordered) || same_slack {
             return None;
         }
         let what = lost.map_or_else(|| format!("run {}", old.run.number), |s| s.change.key.to_string());
         let start =
-            self.mention(owner).say(format!(", your deploy of {what} was replaced when ")).then(self.mention(by));
+            self.mention(owner).say(format!(", your deploy of {what} was replaced when ")).then(self.starter(new));
         let line = match new.run.workflow {
-            Workflow::Redeploy => start.say(format!(
-                " started redeploy {}. Nothing deploys {what} now: once the redeploy is done, start the Deploy workflow for {} on GitHub.",
-                new.run.number,
-                self.pipeline().map_or("main", |p| &p.branch)
-            )),
+            Workflow::Redeploy => start
+                .say(format!(
+                    " started redeploy {}. Nothing deploys {what} now: once the redeploy is done, ",
+                    new.run.number
+                ))
+                .code(self.start_command())
+                .say(" does."),
             Workflow::Deploy => {
                 let ships = self.ships(new).unwrap_or_default();
                 let carried = lost.is_none_or(|s| ships.iter().any(|n| n.change.key == s.change.key));
-                let cause = ships.iter().find(|s| s.change.head == new.run.sha).filter(|_| new.run.event == "push" && new.run.attempt == 1);
-                let did = cause.map_or_else(|| " started a newer run".to_owned(), |s| format!(" merged {}", s.change.key));
+                let cause = ships
+                    .iter()
+                    .find(|s| s.change.head == new.run.sha)
+                    .filter(|_| new.run.event == "push" && new.run.attempt == 1);
+                let did =
+                    cause.map_or_else(|| " started a newer run".to_owned(), |s| format!(" merged {}", s.change.key));
                 let end = if carried {
-                    format!("It now ships with run {}. Both of you test on {}, then either can approve.", new.run.number, self.test_names())
+                    format!(
+                        "It now ships with run {}. Both of you test on {}, then either can approve.",
+                        new.run.number,
+                        self.test_names()
+                    )
                 } else {
                     format!("Run {} does not contain it. Talk to each other before anybody approves.", new.run.number)
                 };
@@ -131,12 +142,16 @@ impl App {
     }
 
     fn redeploy_replaced(&self, old: &Tracked, new: &Tracked) -> Option<Message> {
-        let (owner, by) = (&old.run.triggered_by, &new.run.triggered_by);
-        if owner.is(by) {
+        let same = match (self.starter_id(old), self.starter_id(new)) {
+            (Some(owner), Some(by)) => owner == by,
+            (None, None) => old.run.triggered_by.is(&new.run.triggered_by),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if same {
             return None;
         }
-        let line = self.mention(owner).say(format!(", your {} was replaced when ", old.run.label()));
-        let line = line.then(self.mention(by)).say(format!(" started {}. It did not finish: ", new.run.label()));
+        let line = self.starter(old).say(format!(", your {} was replaced when ", old.run.label()));
+        let line = line.then(self.starter(new)).say(format!(" started {}. It did not finish: ", new.run.label()));
         Some(Message::line(line.say("if it is still needed, start it again after this one.")))
     }
 
@@ -153,7 +168,7 @@ impl App {
             .filter(|a| a.rejected.is_none())
             .max_by_key(|a| a.at)
             .map(|a| Line::default().mention(&a.by));
-        let who = approver.unwrap_or_else(|| self.mention(&tracked.run.triggered_by));
+        let who = approver.unwrap_or_else(|| self.starter(tracked));
         let phase = self.phase(tracked);
         let when = if failed { "in the middle of production" } else { "before production was complete" };
         let cancelled = matches!(phase, Phase::CancelledBy(_) | Phase::Cancelled | Phase::Superseded);
@@ -184,7 +199,7 @@ impl App {
 
     /// The run got stuck before production. Mentions whoever started it.
     pub(super) fn stopped_text(&self, tracked: &Tracked, phase: &Phase) -> Message {
-        let line = self.mention(&tracked.run.triggered_by).say(format!(": {} ", self.state.name));
+        let line = self.starter(tracked).say(format!(": {} ", self.state.name));
         let line = line.link(tracked.run.label(), tracked.run.url.clone()).say(" did not get to production.");
         let message = Message::line(line).text(self.state_line(tracked, phase));
         self.next_step(tracked, phase).into_iter().fold(message, Message::text)
@@ -200,7 +215,9 @@ impl App {
             Some(by) => next
                 .say("once ")
                 .link(by.run.label(), by.run.url.clone())
-                .say(" is done, start the Deploy workflow on GitHub."),
+                .say(" is done, type ")
+                .code(self.start_command())
+                .say("."),
             None if !tracked.run.is_over() => next.link("look at the run", tracked.run.url.clone()).say(
                 ". Its failed jobs can be re-run once the other environments are through, approved or rejected; approving them puts this version there.",
             ),
@@ -262,10 +279,10 @@ impl App {
 
     pub(super) fn verdict_given(&self, verdict: &Verdict) -> Message {
         let names: Vec<&str> = verdict.gates.iter().map(|(_, name)| self.label(name)).collect();
-        let number = self.state.runs.get(&verdict.run).map_or(0, |t| t.run.number);
+        let run = self.state.runs.get(&verdict.run).map_or_else(|| "the run".to_owned(), |t| t.run.label());
         Message::plain(match verdict.request.action.rejects() {
-            Some(_) => format!("Rejected: run {number} does not go to {}.", and(&names)),
-            None => format!("Approved: run {number} goes to {}. Its notice shows how it gets on.", and(&names)),
+            Some(_) => format!("Rejected: {run} does not go to {}.", and(&names)),
+            None => format!("Approved: {run} goes to {}. Its notice shows how it gets on.", and(&names)),
         })
     }
 

@@ -1,7 +1,7 @@
 //! What is remembered of a run: how far it is in each environment, and what a closer look at its jobs tells.
 //! The three outcomes of a deployment are decided here: deployed, not deployed, unknown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,12 @@ pub struct Tracked {
     pub cancelled_by: Option<CancelledBy>,
     /// What each production environment ran before this run came to it.
     pub bases: BTreeMap<EnvName, Sha>,
+    /// For a redeploy: the number of each environment's last deployment before.
+    #[serde(default)]
+    pub deployments: BTreeMap<EnvName, u64>,
+    /// For a redeploy: where Elastic Beanstalk showed it.
+    #[serde(default)]
+    pub replaced: BTreeSet<EnvName>,
     /// Whether it has a notice.
     pub noticed: bool,
     /// A digest of the notice as last rendered.
@@ -175,6 +181,8 @@ impl Tracked {
             unfinished: Vec::new(),
             cancelled_by: None,
             bases: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            replaced: BTreeSet::new(),
             noticed: false,
             shown: None,
             address: None,
@@ -202,6 +210,7 @@ impl Tracked {
         self.started = false;
         self.gates.clear();
         self.approvals.clear();
+        self.replaced.clear();
         self.earlier_reviews.clone_from(&self.reviews);
         self.places.values_mut().for_each(|place| place.earlier = true);
     }

@@ -1,11 +1,32 @@
-//! Starting workflows, once.
+//! Starting workflows, once: an attempt that may have been performed is looked for, and nothing is sent again.
+
+use anyhow::Context;
+use jiff::SignedDuration;
 
 use super::Performed;
 use crate::deploy::dispatch::Order;
+use crate::deploy::effect::Effect;
+use crate::deploy::event::Event;
+use crate::github::GitHubError;
 use crate::shell::Shell;
 use crate::store::Claimed;
 
 /// Starts a workflow.
-pub(super) async fn perform(_shell: &Shell, _claimed: &Claimed, _order: Order) -> anyhow::Result<Performed> {
-    Ok(Performed::Never("not there yet".into()))
+pub(super) async fn perform(shell: &Shell, claimed: &Claimed, mut order: Order) -> anyhow::Result<Performed> {
+    let app = order.request.app.clone();
+    let pipeline = shell.desk(&app)?.app().pipeline().cloned().context("dispatch in a pipeline that is not known")?;
+    let outcome = if claimed.uncertain {
+        shell.github.find_started(&pipeline, &mut order).await
+    } else {
+        shell.github.start(&pipeline, &mut order).await
+    };
+    shell.look_now(&app);
+    Ok(match outcome {
+        Ok(outcome) => Performed::Tell(Box::new(Event::Performed(Effect::Dispatch(order), outcome))),
+        Err(GitHubError::RateLimited { until }) => {
+            let after: SignedDuration = until.duration_since(shell.clock.now());
+            Performed::Again { after: Some(after), uncertain: true, why: "GitHub's rate limit".into() }
+        }
+        Err(error) => Performed::Again { after: None, uncertain: true, why: error.to_string() },
+    })
 }

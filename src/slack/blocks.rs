@@ -363,6 +363,7 @@ fn what(what: &What) -> &'static str {
         What::Open(form) => match form {
             Form::Hold(_) => "open_hold",
             Form::NotReady { .. } => "open_not_ready",
+            Form::Redeploy { .. } => "open_redeploy",
         },
         What::Release => "release",
         What::Ping => "ping",

@@ -94,6 +94,7 @@ fn command(payload: &Value, home: &Home, now: Timestamp) -> Read {
             url: need(payload, "/response_url", "a command without an address for the answer")?.to_owned(),
             channel: channel.to_owned(),
             replace: false,
+            view: None,
             at: now,
         },
         id: RequestId::new(trigger),
@@ -115,6 +116,7 @@ fn click(payload: &Value, home: &Home, now: Timestamp) -> Read {
             url: need(payload, "/response_url", "a click outside of a message")?.to_owned(),
             channel: channel.ok_or("a click outside of a channel")?.to_owned(),
             replace: payload.pointer("/container/is_ephemeral").and_then(Value::as_bool).unwrap_or(false),
+            view: None,
             at: now,
         },
         id: RequestId::new(format!("{trigger}:{action_ts}")),
@@ -270,6 +272,7 @@ mod tests {
             url: "https://hooks.slack.com/commands/T1/1/x".into(),
             channel: "C1".into(),
             replace: false,
+            view: None,
             at: Timestamp::UNIX_EPOCH,
         };
         let expected = Inbound::Command {

@@ -293,8 +293,8 @@ async fn questions_are_answered() {
     assert_snapshot!(town.told("UANA"), @"There is no aprove. Did you mean /deploy approve?");
     town.command("UANA", "statsu h").await;
     assert_snapshot!(town.told("UANA"), @"There is no statsu. Did you mean /deploy status?");
-    town.command("UANA", "redeploy h").await;
-    assert_snapshot!(town.told("UANA"), @"/deploy redeploy is not there yet. /deploy help shows what is.");
+    town.command("UANA", "link h").await;
+    assert_snapshot!(town.told("UANA"), @"/deploy link is not there yet. /deploy help shows what is.");
     town.command("UANA", "status hh").await;
     assert_snapshot!(town.told("UANA"), @"There is no app “hh” here. Did you mean h?");
     town.command("UANA", "where 1").await;

@@ -180,10 +180,10 @@ async fn a_redeploy_takes_a_waiting_deploys_place() {
         let replies = town.message("h · redeploy 41").replies;
         replies.iter().map(|m| m.reads()).collect::<Vec<_>>().join("\n---\n")
     };
-    assert_snapshot!(thread(&town), @"<@UANA>, your deploy of #4498 was replaced when <@UBEN> started redeploy 41. Nothing deploys #4498 now: once the redeploy is done, start the Deploy workflow for main on GitHub.");
+    assert_snapshot!(thread(&town), @"<@UANA>, your deploy of #4498 was replaced when <@UBEN> started redeploy 41. Nothing deploys #4498 now: once the redeploy is done, /deploy start h does.");
     assert_eq!(town.rang_since(before), ["UANA", "UBEN"]);
     town.command("UANA", "approve h").await;
-    assert_snapshot!(town.told("UANA"), @"Run 812 was replaced by redeploy 41, so there is nothing to approve. Once the redeploy is done, start the Deploy workflow on GitHub.");
+    assert_snapshot!(town.told("UANA"), @"Run 812 was replaced by redeploy 41, so there is nothing to approve. Once the redeploy is done, type /deploy start h.");
     town.command("UANA", "pending h").await;
     assert_snapshot!(town.told("UANA"), @"
     h · 1 change not in production
@@ -196,9 +196,9 @@ async fn a_redeploy_takes_a_waiting_deploys_place() {
     town.settled().await;
     assert_snapshot!(town.reads("h · redeploy 41"), @"
     h · redeploy 41 · Redeploy
-    ✅ Redeployed (time); versions stay as they were · approved on GitHub by <@UBEN>
+    ☑️ Its jobs are done; whether Production got new servers was not seen: Elastic Beanstalk is not set up here · approved on GitHub by <@UBEN>
     ▫️ Staging, Staging (WebSocket): skipped
-    ✅ Production: done (time)
+    ☑️ Production: job done (time)
     ▫️ Production (WebSocket), Production (Canada): skipped
     ");
     town.command("UANA", "status h").await;
@@ -224,7 +224,7 @@ async fn a_merge_takes_a_redeploys_place() {
     assert_snapshot!(town.reads("h · redeploy 41"), @"
     h · redeploy 41 · Redeploy
     ⏳ On Staging since (time), waiting for approval
-    ✅ Staging: done (time)
+    ☑️ Staging: job done (time)
     ▫️ Staging (WebSocket): skipped
     ⏸️ Production: waiting for approval
     ▫️ Production (WebSocket), Production (Canada): skipped
@@ -251,7 +251,7 @@ async fn a_redeploy_that_fails_half_way() {
     ▫️ Staging, Staging (WebSocket): skipped
     ❓ Production: unknown
     ▫️ Production (WebSocket): skipped
-    ✅ Production (Canada): done (time)
+    ☑️ Production (Canada): job done (time)
     ⚠️ Production is split: Production runs 62f5268, its servers unknown · Production (WebSocket) and Production (Canada) run 62f5268
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     ");

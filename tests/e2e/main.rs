@@ -6,6 +6,7 @@
 mod agree;
 mod approving;
 mod changes;
+mod dispatching;
 mod endings;
 mod faults;
 mod hands;

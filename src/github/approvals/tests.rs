@@ -117,7 +117,13 @@ async fn github_of(state: State) -> (GitHub, Calls) {
 }
 
 fn verdict() -> Verdict {
-    let reply = Reply { url: String::new(), channel: "C1".to_owned(), replace: false, at: jiff::Timestamp::UNIX_EPOCH };
+    let reply = Reply {
+        url: String::new(),
+        channel: "C1".to_owned(),
+        replace: false,
+        view: None,
+        at: jiff::Timestamp::UNIX_EPOCH,
+    };
     let request = Request {
         id: RequestId::from("1"),
         app: "h".into(),

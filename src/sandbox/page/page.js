@@ -239,6 +239,7 @@ function draw() {
 const COMMANDS = [
   ["status h", "environments, versions, the current run"], ["pending h", "what is merged and not in production"],
   ["approve h", "deploy to production"], ["reject h because…", "turn a deployment down"], ["tested h", "tick your own changes"],
+  ["redeploy h", "new servers, the same version"], ["start h", "start Deploy for the newest commit"],
   ["ping h", "ask the authors of undeployed changes"], ["where 4498", "follow a change to production"],
   ["hold h because…", "refuse approvals for now"], ["release h", "end the hold"], ["history h", "who decided what, when"],
   ["whoami", "who you are, and what you may do"], ["help", "what there is"],
