@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::FutureExt;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -18,6 +18,7 @@ use crate::deploy::app::App;
 use crate::deploy::effect::Effect;
 use crate::deploy::event::Event;
 use crate::deploy::name::AppName;
+use crate::deploy::remind::REMINDER;
 use crate::deploy::run::Run;
 use crate::store::{Commit, Committed, EffectId, NewEffect, Store, Version};
 
@@ -25,6 +26,8 @@ use crate::store::{Commit, Committed, EffectId, NewEffect, Store, Version};
 const TRAY: usize = 256;
 /// A decision that lost the race this often means that something else is wrong.
 const RACES: usize = 10;
+/// A reminder that could not be given for this long is not given any more.
+const TIMELY: SignedDuration = SignedDuration::from_hours(1);
 /// An acknowledged request that could not be decided for this long is not decided any more: its person has moved on.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
@@ -198,7 +201,7 @@ impl Clerk {
         for effect in &decision.effects {
             match effect {
                 Effect::Record(record) => commit.audit.push(serde_json::to_string(record)?),
-                effect => commit.effects.push(queued(&self.name, effect)?),
+                effect => commit.effects.push(queued(&self.name, effect, commit.at)?),
             }
         }
         Ok(commit)
@@ -239,7 +242,7 @@ fn asked(event: &Event) -> Option<(&Request, Option<&Run>)> {
 }
 
 /// Each effect has a lane: what has to keep its order shares one.
-fn queued(app: &AppName, effect: &Effect) -> anyhow::Result<NewEffect> {
+fn queued(app: &AppName, effect: &Effect, at: Timestamp) -> anyhow::Result<NewEffect> {
     let (lane, key, expires) = match effect {
         Effect::Examine(request, _) => (format!("ask {}", request.id), None, Some(request.reply.at + PATIENCE)),
         Effect::Approve(_) | Effect::Reject(_) | Effect::Dispatch(_) | Effect::Mend(_) | Effect::Revert(_) => {
@@ -248,6 +251,10 @@ fn queued(app: &AppName, effect: &Effect) -> anyhow::Result<NewEffect> {
         // A newer verdict about a pull request makes an older one that was not given yet pointless.
         Effect::Mark(mark) => (format!("mark {app}"), Some(format!("mark {}", mark.pr)), None),
         Effect::Set(_) => (format!("set {app}"), None, None),
+        // After a long outage it may be night.
+        Effect::Whisper { to, topic, .. } if topic.starts_with(REMINDER) => {
+            (format!("person {to}"), None, Some(at + TIMELY))
+        }
         Effect::Whisper { to, .. } => (format!("person {to}"), None, None),
         Effect::Notice(run, _) => (format!("channel {app}"), Some(format!("notice {run}")), None),
         Effect::Thread { .. } | Effect::Announce { .. } => (format!("channel {app}"), None, None),

@@ -15,8 +15,7 @@ use crate::deploy::policy::Account;
 use crate::deploy::remind_text;
 use crate::shell::Shell;
 
-/// Says what is to be said by this app. Of several apps that have something to say to one person, or that share a channel, the
-/// first speaks for all.
+/// Says what is to be said, after a look at this app, and for all apps: whichever comes first speaks for the others.
 ///
 /// # Errors
 /// When it could not be remembered.
@@ -30,18 +29,15 @@ pub async fn call(shell: &Shell, speaker: &AppName) -> anyhow::Result<()> {
 
 async fn remind(shell: &Shell, speaker: &AppName, now: Timestamp) -> anyhow::Result<()> {
     let desk = shell.desk(speaker)?;
-    let apps: Vec<(&AppName, Arc<App>)> = shell.apps().collect();
     for who in desk.app().nudged(now) {
-        let first = apps.iter().find(|(_, app)| app.nudged(now).contains(&who));
-        if first.is_none_or(|(name, _)| *name != speaker) {
-            continue;
-        }
         // Slack is away: asking about the others would only keep everybody waiting.
         let Ok(zone) = zone(shell, &who).await else { return Ok(()) };
         let Some(zone) = zone else { continue };
-        let last = apps.iter().filter_map(|(_, app)| app.reminded(&who)).max();
+        let last = shell.apps().filter_map(|(_, app)| app.reminded(&who)).max();
         if shell.config.calendar.hours.allow(&now.to_zoned(zone), last) {
-            let parts = apps.iter().filter_map(|(_, app)| app.reminder(&who, now)).collect();
+            // What was not looked at since the start may be long in production.
+            let seen = shell.apps().filter(|(_, app)| app.looked_at().is_some());
+            let parts = seen.filter_map(|(_, app)| app.reminder(&who, now)).collect();
             desk.tell(Event::Remind { to: who, message: remind_text::whole(parts) }, None).await?;
         }
     }
@@ -59,11 +55,9 @@ async fn zone(shell: &Shell, who: &SlackId) -> Result<Option<TimeZone>, Unreacha
 async fn tell_week(shell: &Shell, speaker: &AppName, now: Timestamp) -> anyhow::Result<()> {
     let Some(weekly) = shell.config.calendar.digest else { return Ok(()) };
     let channel = |name: &AppName| shell.config.apps.get(name).map(|settings| &settings.channel);
-    let apps: Vec<(&AppName, Arc<App>)> = shell.apps().filter(|(name, _)| channel(name) == channel(speaker)).collect();
-    if apps.first().is_none_or(|(name, _)| *name != speaker) {
-        return Ok(());
-    }
-    let apps: Vec<&App> = apps.iter().map(|(_, app)| app.as_ref()).collect();
+    let apps = shell.apps().filter(|(name, _)| channel(name) == channel(speaker)).map(|(_, app)| app);
+    let apps: Vec<Arc<App>> = apps.collect();
+    let apps: Vec<&App> = apps.iter().map(Arc::as_ref).collect();
     let due = weekly.last(now, &shell.config.calendar.zone);
     if digest::is_due(&apps, due, now) {
         let message = digest::digest(&apps, due, now);

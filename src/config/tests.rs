@@ -1,6 +1,7 @@
 //! Good settings, and tables of bad ones: what the person who made the mistake reads.
 
 use jiff::SignedDuration;
+use jiff::civil::Weekday;
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -281,6 +282,32 @@ fn a_file_full_of_mistakes() {
     SLACK_BOT_TOKEN: is no setting; there are: command, people, channel, approvers, require_tested, four_eyes, remind_after, polling, time_zone, working_hours, digest, apps
     chanel: is no setting; did you mean channel?
     "##);
+}
+
+#[test]
+fn the_calendar_is_read() {
+    let calendar = |lines: &str| good(&[], &format!("channel = '#d'\n{lines}\n[apps]\nh = 'hypothesis/h'")).calendar;
+    let office = WorkingHours { first: Weekday::Monday, last: Weekday::Friday, from: 540, until: 1_020 };
+    let monday = Weekly { day: Weekday::Monday, at: 540 };
+    assert_eq!(calendar(""), Calendar { zone: TimeZone::UTC, hours: office, digest: Some(monday) });
+    let set = calendar("working_hours = 'sun-THU 8:30-24'\ndigest = 'Fri 16:05'\ntime_zone = 'Asia/Tokyo'");
+    assert_eq!(set.zone.iana_name(), Some("Asia/Tokyo"));
+    let hours = WorkingHours { first: Weekday::Sunday, last: Weekday::Thursday, from: 510, until: 1_440 };
+    assert_eq!((set.hours, set.digest), (hours, Some(Weekly { day: Weekday::Friday, at: 965 })));
+    let off = good(&[], "channel = '#d'\ndigest = 'off'\nremind_after = 'off'\n[apps]\nh = 'hypothesis/h'");
+    assert_eq!((off.calendar.digest, app(&off, "h").policy.remind_after), (None, None));
+    for wrong in ["Mon-Fri", "9-17", "Mon-Fry 9-17", "Mon 17-9", "Mon 9-25", "Mon 9-9", "Mon +9-17", "Mon 9:60-17", ""]
+    {
+        let text = bad_file(&format!("working_hours = '{wrong}'\n[apps]\nh = 'a/b'"));
+        let said = format!("working_hours: {wrong:?} are no working hours; write them like \"Mon-Fri 9-17\"");
+        assert_eq!(text, said);
+    }
+    for wrong in ["Mon", "9:00", "Mon 24", "Someday 9", "Mon 9:00 UTC", ""] {
+        let text = bad_file(&format!("digest = '{wrong}'\n[apps]\nh = 'a/b'"));
+        assert!(text.starts_with(&format!("digest: {wrong:?} is no moment of the week; ")), "{text}");
+    }
+    let text = bad_file("time_zone = 'Europe/Hamburg'\n[apps]\nh = 'a/b'");
+    assert!(text.starts_with("time_zone: \"Europe/Hamburg\" is not a time zone; "), "{text}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ use super::phase::Phase;
 use super::refusal::Refusal;
 use super::track::Tracked;
 
+/// How the topic of every reminder begins.
+pub const REMINDER: &str = "reminder";
 /// How long a snooze is.
 pub(super) const SNOOZE: SignedDuration = SignedDuration::from_hours(3 * 24);
 /// Who merged behind a change is not said to wait for it before this: until then the run's own thread is news enough.
@@ -173,7 +175,7 @@ impl App {
         let reminders = &mut self.state.reminders;
         reminders.told.retain(|_, at| now.duration_since(*at) < TOLD);
         reminders.told.insert(to.clone(), now);
-        vec![Effect::Whisper { topic: format!("reminder at {now}"), to, message }]
+        vec![Effect::Whisper { topic: format!("{REMINDER} at {now}"), to, message }]
     }
 
     /// Forgets what was said of changes that are in production by now, and snoozes that are over.

@@ -13,9 +13,11 @@ use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use jiff::civil::Weekday;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::remind;
 use crate::town::{DEPLOYS, Town, until};
 
 /// A headless Chromium, and the driver that moves it. Both are gone when it is dropped.
@@ -299,6 +301,37 @@ async fn the_notices_button_asks_back() {
     browser.click("send").await;
     browser.reads(PRIVATE, "/deploy approve").await;
     browser.picture("10-help").await;
+    browser.close().await;
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reminder_is_answered_in_the_direct_messages() {
+    let town = remind::town().await;
+    town.travel(Weekday::Wednesday, 8).await;
+    let run = town.waiting("ana-gh", "Fix RPC").await;
+    let browser = Browser::open(&format!("http://{}", town.sandbox.page)).await;
+    town.travel(Weekday::Wednesday, 13).await;
+    browser.reads("#dms .badge", "1").await;
+    browser.click("channel-UANA").await;
+    browser.reads("#topic", "in Europe/Berlin").await;
+    browser.reads(MESSAGE, "1 change of yours is not in production yet").await;
+    browser.picture("11-reminder").await;
+    browser.press("Not ready…").await;
+    browser.reads("[data-testid=\"modal\"]", "Not ready").await;
+    browser.picture("12-not-ready").await;
+    browser.fill_form("Legal has to agree").await;
+    browser.click("modal-submit").await;
+    browser.reads(MESSAGE, "Noted: #4498 is not ready").await;
+    browser.press("Tested, approve…").await;
+    browser.reads(PRIVATE, "goes to Production").await;
+    browser.picture("13-asked-in-a-direct-message").await;
+    browser.press("Approve 3 environments").await;
+    browser.reads(PRIVATE, "Approved: run 812 goes to").await;
+    assert_eq!(town.reviews().len(), 1);
+    town.ship(run);
+    browser.click("channel-deploys").await;
+    browser.reads(MESSAGE, "is live on Production").await;
     browser.close().await;
     town.close().await;
 }

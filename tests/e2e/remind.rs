@@ -11,13 +11,13 @@ use lockkeeper::sandbox::world::{Act, MergeKind};
 use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless};
 
 /// A town whose bot reminds people.
-async fn town() -> Town {
+pub async fn town() -> Town {
     Town::with(&SETTINGS.replace("remind_after = \"off\"", "remind_after = \"4h\"")).await
 }
 
 impl Town {
     /// Time passes until it is that hour of that weekday in UTC, and the bot looks.
-    async fn travel(&self, day: Weekday, hour: i8) {
+    pub async fn travel(&self, day: Weekday, hour: i8) {
         let now = self.sandbox.clock.now().to_zoned(TimeZone::UTC);
         let days = i64::from(now.weekday().until(day));
         let moment = |days: i64| -> Timestamp {
