@@ -272,7 +272,7 @@ impl App {
     pub(super) fn unseen_text(&self, tracked: &Tracked, missing: &[&str]) -> Message {
         let line = self.starter(tracked).say(": GitHub says that ").link(tracked.run.label(), tracked.run.url.clone());
         Message::line(line.say(format!(
-            " is done, but Elastic Beanstalk shows the same servers and deployment as before on {}. Look there before you rely on it.",
+            " is done, but Elastic Beanstalk does not show it on every server of {}. Look there before you rely on it.",
             and(missing)
         )))
     }
@@ -291,7 +291,7 @@ impl App {
                 .time(since)
                 .say(": Elastic Beanstalk shows it on every server; versions stay as they were"),
             (Some(Evidence::Missing), _) => Line::plain(format!(
-                "⚠️ GitHub says that it is done; Elastic Beanstalk does not show it on {}",
+                "⚠️ GitHub says that it is done; Elastic Beanstalk does not show it on every server of {}",
                 names(Evidence::Missing)
             )),
             (Some(Evidence::Awaited), _) => Line::plain(format!(
@@ -353,9 +353,6 @@ fn health_words(reading: &Reading) -> String {
             format!("{}{health}{}", servers.status, count.unwrap_or_default())
         }
         Err(Unread::NotConfigured) => "health not known".to_owned(),
-        Err(Unread::Denied(_)) => "health not known: access denied".to_owned(),
-        Err(Unread::Throttled) => "health not known: AWS is busy".to_owned(),
-        Err(Unread::Missing) => "no such environment at Elastic Beanstalk".to_owned(),
-        Err(Unread::Unreachable(_)) => "health not known: no answer".to_owned(),
+        Err(unread) => format!("health not known: {unread}"),
     }
 }

@@ -1,14 +1,14 @@
 //! Whether a redeploy really happened. The version label stays the same, so a green job proves little: what counts is that every
-//! server has a newer deployment than before, or was started since (`facts/beanstalk-reliability-security.md` A6).
+//! server runs the environment's version and has a newer deployment than before, or was started since (`facts/beanstalk-reliability-security.md` A6).
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::app::App;
 use super::name::EnvName;
 use super::pipeline::Environment;
 use super::run::Workflow;
 use super::say::Said;
-use super::server::Servers;
+use super::server::Reading;
 use super::track::{State, Tracked};
 
 /// Elastic Beanstalk's answers lag a moment behind what it does.
@@ -37,7 +37,13 @@ impl App {
             let Some(tracked) = self.state.runs.get(&id) else { continue };
             let latest = self.is_latest(tracked);
             let names = self.pipeline().into_iter().flat_map(|p| &p.environments).map(|e| &e.name);
-            let new = |name: &&EnvName| !tracked.run.is_over() && !tracked.deployments.contains_key(*name);
+            // A number that was read after the job began may be its own.
+            let untouched = |name: &EnvName| {
+                let state = tracked.state(name);
+                !matches!(state, Some(State::Deploying | State::Deployed | State::Unknown(_)))
+            };
+            let known = tracked.is_known() && !tracked.is_due() || self.state.orders.of(&tracked.run).is_some();
+            let new = |name: &&EnvName| known && untouched(name) && !tracked.deployments.contains_key(*name);
             let before = names.clone().filter(new).filter_map(|name| Some((name.clone(), self.last_deployment(name)?)));
             let before: Vec<(EnvName, u64)> = before.collect();
             let seen: Vec<EnvName> = names.filter(|name| latest && self.shows(tracked, name)).cloned().collect();
@@ -50,16 +56,21 @@ impl App {
 
     /// The number of the last deployment that any server of an environment has.
     pub(super) fn last_deployment(&self, environment: &EnvName) -> Option<u64> {
-        let servers = self.state.servers.get(environment)?.as_ref().ok()?;
-        servers.instances.as_ref()?.iter().filter_map(|instance| instance.deployment).max()
+        self.state.servers.get(environment)?.as_ref().ok()?.deployment()
+    }
+
+    /// The number of the last deployment before a redeploy.
+    fn deployment_before(&self, tracked: &Tracked, name: &EnvName) -> Option<u64> {
+        let order = self.state.orders.of(&tracked.run);
+        order.and_then(|order| order.before.get(name)).or_else(|| tracked.deployments.get(name)).copied()
     }
 
     fn shows(&self, tracked: &Tracked, name: &EnvName) -> bool {
-        let order = self.state.orders.of(&tracked.run);
-        let before = order.and_then(|order| order.before.get(name)).or_else(|| tracked.deployments.get(name)).copied();
-        let fresh = |servers: &&Servers| self.is_read_since(tracked, name) && servers.status == "Ready";
-        let servers = self.state.servers.get(name).and_then(|reading| reading.as_ref().ok()).filter(fresh);
-        servers.and_then(|servers| is_replaced(servers, tracked.run.started_at, before)) == Some(true)
+        let before = self.deployment_before(tracked, name);
+        let whole = |(reading, _): (&Reading, _)| reading.as_ref().is_ok_and(|s| s.is_whole() == Some(true));
+        self.is_read_since(tracked, name)
+            && self.servers(name).is_some_and(whole)
+            && self.replaced_since(name, tracked.run.started_at, before) == Some(true)
     }
 
     /// Whether Elastic Beanstalk was read since the job ended well.
@@ -77,10 +88,13 @@ impl App {
         };
         let ended = tracked.places.get(name).and_then(|place| place.deployed_at);
         let late = ended.zip(self.state.last_survey).is_some_and(|(ended, read)| read.duration_since(ended) > GRACE);
-        if is_replaced(servers, tracked.run.started_at, Some(0)).is_none() {
+        if servers.instances.as_ref().is_none_or(Vec::is_empty) {
             Evidence::Unread
-        } else if self.is_latest(tracked) && (!late || servers.status != "Ready") {
+        } else if self.is_latest(tracked) && (!late || !servers.is_ready()) {
             Evidence::Awaited
+        } else if self.deployment_before(tracked, name).is_none() {
+            // Servers that stay and get a deployment look the same to whoever did not see them before.
+            Evidence::Unread
         } else {
             Evidence::Missing
         }
@@ -103,13 +117,4 @@ impl App {
         let message = self.unseen_text(tracked, &missing);
         (!missing.is_empty()).then_some(Said { thread: tracked.run.id, message, broadcast: false })
     }
-}
-
-/// Whether every server has a newer deployment than before, or was started since. `None` where the servers cannot be told.
-fn is_replaced(servers: &Servers, since: Timestamp, before: Option<u64>) -> Option<bool> {
-    let instances = servers.instances.as_ref().filter(|instances| !instances.is_empty())?;
-    Some(instances.iter().all(|instance| {
-        let newer = instance.deployment.zip(before).is_some_and(|(now, before)| now > before);
-        newer || instance.launched_at.is_some_and(|at| at >= since)
-    }))
 }

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use lockkeeper::sandbox::slack::{Input, Message, Values};
-use lockkeeper::sandbox::world::{Act, FaultKind, Outcome};
+use lockkeeper::sandbox::world::{Act, AwsFaultKind, FaultKind, Outcome, ServerTurn};
 use serde_json::{Value, json};
 
 use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless, until};
@@ -18,6 +18,11 @@ impl Town {
     /// GitHub misbehaves once, at a dispatch.
     fn fault_at_dispatch(&self, kind: FaultKind) {
         self.act(Act::Fault { kind, times: 1, only: Some("/dispatches".into()) });
+    }
+
+    /// Something happens to the servers of an environment of h.
+    fn servers(&self, environment: &str, turn: ServerTurn) {
+        self.act(Act::Servers { repo: H.into(), environment: environment.into(), turn });
     }
 
     /// What was said in the thread of a redeploy's notice.
@@ -71,7 +76,7 @@ async fn a_redeploy_while_a_deploy_waits() {
     Each environment keeps the version that it has; Elastic Beanstalk deploys it anew on its servers.
     ⚠️ This cancels run 812 · Fix RPC by <@UANA> (waiting for approval). What it ships (#4498) is not deployed then until a Deploy runs again.
     Production gates of what you tick are approved in your name.
-    Elastic Beanstalk is not set up here or does not answer, so nothing is known about health.
+    Health as of (time).
     Test
     Staging
     Staging (WebSocket)
@@ -137,7 +142,7 @@ async fn named_environments_are_confirmed() {
     town.command("UBEN", "redeploy h staging").await;
     assert_snapshot!(town.told("UBEN"), @"
     Redeploy h on Staging? Each keeps its version; Elastic Beanstalk deploys it anew.
-    Staging: 62f5268 · health not known
+    Staging: 62f5268 · Ready, Ok, 2 servers
     Redeploy Staging
     Not now
     ");
@@ -150,7 +155,7 @@ async fn named_environments_are_confirmed() {
     assert_snapshot!(town.told("UBEN"), @"
     Nothing was started: something changed since you were asked. This is what it would do now.
     Redeploy h on Staging? Each keeps its version; Elastic Beanstalk deploys it anew.
-    Staging: 62f5268 · health not known
+    Staging: 62f5268 · Ready, Ok, 2 servers
     ⚠️ This cancels run 812 · Fix RPC by <@UANA> (waiting to start). What it ships (#4498) is not deployed then until a Deploy runs again.
     Redeploy Staging
     Not now
@@ -164,7 +169,7 @@ async fn named_environments_are_confirmed() {
     assert_snapshot!(town.told("UBEN"), @"
     Nothing was started: something changed since you were asked. This is what it would do now.
     Redeploy h on Staging? Each keeps its version; Elastic Beanstalk deploys it anew.
-    Staging: 62f5268 · health not known
+    Staging: 62f5268 · Ready, Ok, 2 servers
     ⚠️ This cancels redeploy 41 · Redeploy by <@UBEN> (going to the test environments). It does not finish then.
     Redeploy Staging
     Not now
@@ -230,5 +235,64 @@ async fn who_may_not_approve_reads_why_in_the_form() {
     (time) · <@UDORA> · start · refused: not an approver
     (time) · <@UDORA> · redeploy · refused: not an approver
     ");
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redeploy_is_done_when_elastic_beanstalk_shows_it() {
+    let town = Town::open().await;
+    town.command("UBEN", "redeploy h production").await;
+    let asked = town.answer("UBEN").at();
+    town.click("UBEN", &asked, "Redeploy Production").await;
+    until("the gate to be approved", || async { (town.reviews().len() == 1).then_some(()) }).await;
+    town.settled().await;
+
+    // Nobody sees the servers: its green job alone is no proof.
+    let (kind, region, times, only) = (AwsFaultKind::AccessDenied, None, None, None);
+    town.act(Act::AwsFault { kind, region, times, only });
+    town.settled().await;
+    let redeploy = town.sandbox.world.newest_run(H).expect("a run");
+    town.finish(redeploy, &["Production"], Outcome::Success);
+    town.settled().await;
+    assert_snapshot!(town.reads("h · redeploy 41"), @"
+    h · redeploy 41 · Redeploy
+    ☑️ Its jobs are done; whether Production got new servers was not seen: Elastic Beanstalk cannot be read there · approved by <@UBEN> (time)
+    Started from Slack by <@UBEN>, for Production
+    ▫️ Staging, Staging (WebSocket): skipped
+    ☑️ Production: job done (time)
+    ▫️ Production (WebSocket), Production (Canada): skipped
+    ");
+
+    // One server is not as it should be.
+    town.servers("Production", ServerTurn::Mix);
+    town.pass(3).await;
+    town.act(Act::ClearFaults);
+    town.settled().await;
+    assert_snapshot!(town.reads("h · redeploy 41"), @"
+    h · redeploy 41 · Redeploy
+    ⚠️ GitHub says that it is done; Elastic Beanstalk does not show it on every server of Production · approved by <@UBEN> (time)
+    Started from Slack by <@UBEN>, for Production
+    ▫️ Staging, Staging (WebSocket): skipped
+    ☑️ Production: job done (time)
+    ▫️ Production (WebSocket), Production (Canada): skipped
+    ");
+    let unseen = |thread: &str| thread.matches("does not show it").count();
+    assert_snapshot!(town.redeploy_thread(41), @"<@UBEN>: GitHub says that redeploy 41 is done, but Elastic Beanstalk does not show it on every server of Production. Look there before you rely on it.");
+
+    town.servers("Production", ServerTurn::Heal);
+    town.settled().await;
+    assert_snapshot!(town.reads("h · redeploy 41"), @"
+    h · redeploy 41 · Redeploy
+    ✅ Redeployed (time): Elastic Beanstalk shows it on every server; versions stay as they were · approved by <@UBEN> (time)
+    Started from Slack by <@UBEN>, for Production
+    ▫️ Staging, Staging (WebSocket): skipped
+    ✅ Production: done (time)
+    ▫️ Production (WebSocket), Production (Canada): skipped
+    ");
+    assert_eq!(unseen(&town.redeploy_thread(41)), 1, "said once");
+    // Later trouble does not undo it.
+    town.servers("Production", ServerTurn::Mix);
+    town.settled().await;
+    assert!(town.reads("h · redeploy 41").contains("✅ Redeployed"), "{}", town.reads("h · redeploy 41"));
     town.close().await;
 }

@@ -196,9 +196,9 @@ async fn a_redeploy_takes_a_waiting_deploys_place() {
     town.settled().await;
     assert_snapshot!(town.reads("h · redeploy 41"), @"
     h · redeploy 41 · Redeploy
-    ☑️ Its jobs are done; whether Production got new servers was not seen: Elastic Beanstalk is not set up here · approved on GitHub by <@UBEN>
+    ✅ Redeployed (time): Elastic Beanstalk shows it on every server; versions stay as they were · approved on GitHub by <@UBEN>
     ▫️ Staging, Staging (WebSocket): skipped
-    ☑️ Production: job done (time)
+    ✅ Production: done (time)
     ▫️ Production (WebSocket), Production (Canada): skipped
     ");
     town.command("UANA", "status h").await;
@@ -219,12 +219,13 @@ async fn a_redeploy_takes_a_waiting_deploys_place() {
 async fn a_merge_takes_a_redeploys_place() {
     let town = Town::open().await;
     let redeploy = town.dispatch("redeploy.yml", "ben-gh", "main", &["staging", "production"]);
+    town.settled().await;
     town.finish(redeploy, &["Staging"], Outcome::Success);
     town.settled().await;
     assert_snapshot!(town.reads("h · redeploy 41"), @"
     h · redeploy 41 · Redeploy
     ⏳ On Staging since (time), waiting for approval
-    ☑️ Staging: job done (time)
+    ✅ Staging: done (time)
     ▫️ Staging (WebSocket): skipped
     ⏸️ Production: waiting for approval
     ▫️ Production (WebSocket), Production (Canada): skipped
@@ -251,7 +252,7 @@ async fn a_redeploy_that_fails_half_way() {
     ▫️ Staging, Staging (WebSocket): skipped
     ❓ Production: unknown
     ▫️ Production (WebSocket): skipped
-    ☑️ Production (Canada): job done (time)
+    ✅ Production (Canada): done (time)
     ⚠️ Production is split: Production runs 62f5268, its servers unknown · Production (WebSocket) and Production (Canada) run 62f5268
     Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
     ");

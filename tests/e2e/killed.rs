@@ -103,6 +103,41 @@ async fn while_an_approval_is_on_its_way() {
     town.close().await;
 }
 
+/// GitHub did it and the bot died before it heard so: the run is looked for, nothing is sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_dispatch_is_on_its_way() {
+    let mut town = Town::open().await;
+    town.stop().await;
+    let only = Some("/dispatches".to_owned());
+    town.sandbox.world.act(Act::Fault { kind: FaultKind::HangAfter, times: 1, only }).expect("a fault");
+    let process = start(&town).await;
+    let posted = |town: &Town| {
+        let requests = town.sandbox.world.requests();
+        requests.iter().filter(|r| r.method == "POST" && r.path.ends_with("/dispatches")).count()
+    };
+    // Until the bot has read the workflow files it cannot start anything.
+    until("the dispatch at GitHub", || async {
+        town.sandbox.workspace.command("UBEN", DEPLOYS, "start h").await.expect("an ack");
+        let answered =
+            || town.sandbox.workspace.ephemerals("UBEN").pop().is_some_and(|m| m.reads().contains("not been read"));
+        until("the dispatch or a refusal", || async { (posted(&town) == 1 || answered()).then_some(()) }).await;
+        (posted(&town) == 1).then_some(())
+    })
+    .await;
+    killed(&town, process).await;
+
+    let process = start(&town).await;
+    until("the answer", || async {
+        let told = town.sandbox.workspace.ephemerals("UBEN").pop()?.reads();
+        told.contains("Deploy was started: GitHub’s answer was lost").then_some(())
+    })
+    .await;
+    taken_over(&mut town, process).await;
+    assert_eq!(posted(&town), 1, "GitHub was asked once");
+    assert!(town.says(812).contains("Started from Slack by <@UBEN>"), "{}", town.says(812));
+    town.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_person_is_being_answered() {
     let mut town = Town::without_bot(SETTINGS).await;

@@ -26,6 +26,7 @@ fn waiting() -> Story {
 fn survey(story: &mut Story, status: &str, deployment: u64) {
     let instance = |n: u64| Instance {
         id: format!("i-{n}"),
+        label: Some("h-prod20261101T101010Z-20261101-ga000000".into()),
         deployment: Some(deployment),
         launched_at: "2026-11-01T10:00:00Z".parse().ok(),
         ..Instance::default()
@@ -102,7 +103,7 @@ fn the_form_shows_what_each_environment_has_and_what_would_be_cancelled() {
     Production gates of what you tick are approved in your name.
     Health as of 10:05.
     Test:
-    [ ] Staging (a000001 · health not known: access denied)
+    [ ] Staging (a000001 · health not known: AWS does not let me look (AccessDenied))
     Production:
     [ ] Production (a000000 · Ready, Ok, 2 servers)
     [ ] Production (Canada) (a000000 · Ready, Ok, 2 servers)
@@ -343,10 +344,10 @@ fn a_redeploy_that_elastic_beanstalk_does_not_show_is_said_once() {
     survey(&mut story, "Ready", 41);
     assert_snapshot!(story.said.join("\n"), @"
     notice of 813: *h · redeploy 813* · [Redeploy]
-    ⚠️ GitHub says that it is done; Elastic Beanstalk does not show it on Production and Production (Canada) · approved by @BEN 10:06
+    ⚠️ GitHub says that it is done; Elastic Beanstalk does not show it on every server of Production and Production (Canada) · approved by @BEN 10:06
     Started from Slack by @BEN, for Production and Production (Canada)
     ☑️ Production, Production (Canada): job done 10:07
-    unseen in thread of 813: @BEN: GitHub says that [redeploy 813] is done, but Elastic Beanstalk shows the same servers and deployment as before on Production and Production (Canada). Look there before you rely on it.
+    unseen in thread of 813: @BEN: GitHub says that [redeploy 813] is done, but Elastic Beanstalk does not show it on every server of Production and Production (Canada). Look there before you rely on it.
     ");
     story.said.clear();
     story.pass(1).look();
