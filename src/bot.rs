@@ -18,6 +18,7 @@ use crate::beanstalk::Beanstalk;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deploy::app::App;
+use crate::deploy::policy::Policy;
 use crate::desk::{Desk, Office};
 use crate::github::{GitHub, GitHubError};
 use crate::inbox::Inbox;
@@ -73,17 +74,18 @@ impl Bot {
         let (changed, closing) = (Arc::new(Notify::new()), CancellationToken::new());
         let office =
             Office { store: store.clone(), clock: clock.clone(), changed: changed.clone(), closing: closing.clone() };
+        let identity = identity(&slack).await?;
         let clerks = TaskTracker::new();
         let mut desks = BTreeMap::new();
         for (name, settings) in &config.apps {
-            let new = App::new(name.clone(), Arc::new(settings.policy.clone()));
+            let policy = Policy { workspace: Some(identity.url.clone()), ..settings.policy.clone() };
+            let new = App::new(name.clone(), Arc::new(policy));
             let (desk, clerk) = Desk::open(new, name.clone(), office.clone()).await?;
             clerks.spawn(clerk);
             desks.insert(name.clone(), desk);
         }
         let bells = || config.apps.keys().map(|name| (name.clone(), Arc::new(Notify::new()))).collect();
         let (looks, surveys) = (bells(), bells());
-        let identity = identity(&slack).await?;
         let people = People::new(slack.clone(), &identity.team_id);
         let home = Home { team_id: identity.team_id, app_id: None };
         let (sockets, memory, heralding) = (SocketHealth::default(), Default::default(), Default::default());

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod aftermath;
+mod aftermath_text;
 pub mod answer;
 pub mod app;
 pub mod approve;
@@ -32,6 +33,7 @@ pub mod remind;
 pub mod remind_text;
 pub mod request;
 pub mod revert;
+pub mod revert_text;
 pub mod run;
 pub mod say;
 pub mod server;

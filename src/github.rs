@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod dispatch;
 mod error;
 mod etag;
+pub mod revert;
 pub mod rights;
 pub mod runs;
 pub mod workflow_file;
@@ -271,6 +272,7 @@ impl GitHub {
             }
             Some("NOT_FOUND") => GitHubError::NotFound,
             Some("FORBIDDEN" | "INSUFFICIENT_SCOPES") => GitHubError::Forbidden(clean(&error.message)),
+            Some("UNPROCESSABLE") => GitHubError::Unprocessable(clean(&error.message)),
             Some(_) => GitHubError::Odd(clean(&error.message)),
             // "Something went wrong while executing your query": GitHub's own time limit.
             None => GitHubError::Unreachable(clean(&error.message)),

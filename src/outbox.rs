@@ -227,12 +227,14 @@ async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<F
         Action::Remind(ref remind) if remind.wants_run() => {
             facts.run = shell.github.facts(pipeline()?, run, &app.deployed()).await.map_err(unread)?;
         }
+        Action::RollForward(ref forward) => {
+            facts.suspect = shell.github.suspect(pipeline()?, forward.pr()).await.map_err(unread)?;
+        }
         Action::Dispatch(_) => facts.look = Some(shell.github.look(pipeline()?).await.map_err(unread)?),
         Action::Tested { .. }
         | Action::Ping
         | Action::Hold { .. }
         | Action::Release
-        | Action::RollForward(_)
         | Action::Aftermath(_)
         | Action::Remind(_)
         | Action::Variables(_) => {}

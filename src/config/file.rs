@@ -50,8 +50,10 @@ fn file(section: &mut Section<'_>) -> File {
         require_tested: RequireTested::default(),
         four_eyes: false,
         remind_after: Some(SignedDuration::from_hours(4)),
+        verify_after: Some(SignedDuration::from_mins(20)),
         people,
         command: command.clone(),
+        workspace: None,
     };
     let common = Common { channel: channel(section), policy: policy(section, &unset) };
     let polling = section.within("polling", polling).unwrap_or(POLLING);
@@ -87,14 +89,17 @@ fn polling(section: &mut Section<'_>) -> Polling {
 
 /// The settings that stand at the top for all apps and may stand in an app as well.
 fn policy(section: &mut Section<'_>, otherwise: &Policy) -> Policy {
+    let verify_after = shape::or_off(shape::duration(SignedDuration::from_mins(1), SignedDuration::from_hours(24)));
     let remind_after = shape::duration(SignedDuration::from_mins(5), SignedDuration::from_hours(30 * 24));
     Policy {
         approvers: section.within("approvers", approvers).unwrap_or_else(|| otherwise.approvers.clone()),
         require_tested: section.text("require_tested", shape::require_tested).unwrap_or(otherwise.require_tested),
         four_eyes: section.flag("four_eyes").unwrap_or(otherwise.four_eyes),
         remind_after: section.text("remind_after", shape::or_off(remind_after)).unwrap_or(otherwise.remind_after),
+        verify_after: section.text("verify_after", verify_after).unwrap_or(otherwise.verify_after),
         people: otherwise.people.clone(),
         command: otherwise.command.clone(),
+        workspace: None,
     }
 }
 

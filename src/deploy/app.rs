@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::aftermath::Verified;
 use super::change::ChangeKey;
 use super::dispatch::Orders;
 use super::dora::Chronicle;
@@ -19,6 +20,7 @@ use super::pipeline::Pipeline;
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::remind::Reminders;
+use super::revert::Forward;
 use super::run::{Conclusion, Workflow};
 use super::server::Reading;
 use super::track::{Address, Tracked};
@@ -71,6 +73,12 @@ pub struct State {
     /// What was asked to be started.
     #[serde(default)]
     pub orders: Orders,
+    /// Changes that are taken back, oldest first.
+    #[serde(default)]
+    pub forwards: Vec<Forward>,
+    /// What people say about the runs that are live.
+    #[serde(default)]
+    pub aftermaths: BTreeMap<RunId, Verified>,
     /// When GitHub was first seen: what ended before is history and is not told.
     pub first_look: Option<Timestamp>,
     /// When GitHub was last seen. Not remembered: after a start nothing is fresh.
@@ -121,6 +129,8 @@ impl App {
             reminders: Reminders::default(),
             chronicle: Chronicle::default(),
             orders: Orders::default(),
+            forwards: Vec::new(),
+            aftermaths: BTreeMap::new(),
             first_look: None,
             last_look: None,
             last_survey: None,
@@ -274,6 +284,7 @@ impl App {
             topic.rsplit(':').find_map(|id| id.parse().ok()).is_none_or(|id| runs.contains_key(&RunId(id)))
         };
         self.state.said.retain(known);
+        self.state.aftermaths.retain(|run, _| runs.contains_key(run));
         self.state.ticks.retain(|_, tick| now.duration_since(tick.at) < TICKS);
         let heads: BTreeSet<Sha> = runs.values().map(|t| t.run.sha.clone()).chain(self.state.main.clone()).collect();
         self.state.ranges.keep(|_, head| heads.contains(head));
@@ -346,6 +357,7 @@ impl App {
             }
             (Effect::Approve(verdict) | Effect::Reject(verdict), outcome) => self.answered(verdict, outcome, now),
             (Effect::Dispatch(order), outcome) => self.dispatched(order, outcome, now),
+            (Effect::Revert(reverting), outcome) => self.reverted(reverting, outcome, now),
             (
                 Effect::Examine(..)
                 | Effect::Notice(..)
@@ -355,7 +367,6 @@ impl App {
                 | Effect::Whisper { .. }
                 | Effect::Form(..)
                 | Effect::Mend(_)
-                | Effect::Revert(_)
                 | Effect::Mark(_)
                 | Effect::Set(_)
                 | Effect::Record(_),

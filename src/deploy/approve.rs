@@ -309,9 +309,12 @@ impl App {
     /// What the person reads, and what the audit log says beyond "granted".
     fn verdict_told(&mut self, verdict: &Verdict, outcome: Outcome) -> (Option<String>, super::message::Message) {
         match outcome {
-            Outcome::Done | Outcome::Posted { .. } | Outcome::Started { .. } | Outcome::InTheWay(_) | Outcome::Lost => {
-                (None, self.verdict_given(verdict))
-            }
+            Outcome::Done
+            | Outcome::Posted { .. }
+            | Outcome::Started { .. }
+            | Outcome::InTheWay(_)
+            | Outcome::Lost
+            | Outcome::Revert(_) => (None, self.verdict_given(verdict)),
             Outcome::NotPending { gates, run, reviews } => {
                 let waits = gates.iter().any(|gate| verdict.gates.iter().any(|(id, _)| *id == gate.environment_id));
                 let what = if waits { "not taken, still pending" } else { "not pending any more" };

@@ -8,6 +8,8 @@ use super::change::PrRef;
 use super::dispatch::Dispatch;
 use super::message::{Line, Message, Part, Span};
 use super::name::PrNumber;
+use super::revert::RollForward;
+use super::revert_text::no_rollback;
 
 pub use environments::{UnclearEnvironment, match_environment};
 
@@ -85,6 +87,7 @@ pub const COMMANDS: &[Usage] = &[
         "redeploy h Production",
     ),
     usage("start", "<app>", "starts Deploy for the newest commit", "start h"),
+    usage("revert", "<app> <pr>", "opens the pull request that takes a change back, to roll forward", "revert h #4501"),
     usage("where", "<pr or link>", "follows a change to production", "where #4501"),
     usage(
         "hold",
@@ -99,7 +102,10 @@ pub const COMMANDS: &[Usage] = &[
 ];
 
 /// Commands that are promised and not there yet.
-pub const NOT_YET: &[&str] = &["retry", "cancel", "revert", "health", "env", "link", "unlink"];
+pub const NOT_YET: &[&str] = &["retry", "cancel", "health", "env", "link", "unlink"];
+
+/// What people type in need. There is no such command, and they are told why.
+const ROLLBACK: [&str; 4] = ["rollback", "roll-back", "roll", "undo"];
 
 /// Why a command was not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +127,11 @@ pub enum Misread {
         /// Which command.
         command: &'static str,
     },
-    /// `where` needs a change.
-    MissingPr,
+    /// The command needs a change.
+    MissingPr {
+        /// Which command.
+        command: &'static str,
+    },
     /// Not a pull request.
     BadPr {
         /// As typed.
@@ -137,6 +146,8 @@ pub enum Misread {
     },
     /// More than 4,000 characters.
     TooLong,
+    /// There is no rollback.
+    Rollback,
     /// A command of a later version.
     NotYet(&'static str),
 }
@@ -163,6 +174,7 @@ pub fn parse(text: &str) -> Result<Command, Misread> {
         "tested" => args.app().and_then(|(app, rest)| Ok(act(app, Action::Tested { prs: prs(rest)? }))),
         "redeploy" => args.app().map(|(app, rest)| act(app, Action::Dispatch(redeploy(rest)))),
         "start" => args.only_app().map(|app| act(app, Action::Dispatch(Dispatch::Start))),
+        "revert" => args.app_and_change().map(|(app, pr)| act(app, Action::RollForward(RollForward::Propose(pr)))),
         "where" => args.change().map(|pr| Command::Ask(Question::Where(pr))),
         "hold" => args.app_and_reason().map(|(app, reason)| act(app, Action::Hold { reason })),
         "release" => args.only_app().map(|app| act(app, Action::Release)),
@@ -184,10 +196,13 @@ fn redeploy(environments: &str) -> Dispatch {
 }
 
 fn unknown(typed: &str) -> Misread {
+    if ROLLBACK.iter().any(|word| word.eq_ignore_ascii_case(typed)) {
+        return Misread::Rollback;
+    }
     if let Some(name) = NOT_YET.iter().find(|name| name.eq_ignore_ascii_case(typed)) {
         return Misread::NotYet(name);
     }
-    let known = COMMANDS.iter().map(|usage| usage.name).chain(NOT_YET.iter().copied());
+    let known = COMMANDS.iter().map(|usage| usage.name).chain(NOT_YET.iter().copied()).chain([ROLLBACK[0]]);
     Misread::UnknownCommand { typed: typed.to_owned(), meant: did_you_mean(typed, known) }
 }
 
@@ -223,11 +238,20 @@ impl<'a> Args<'a> {
     }
 
     fn change(&self) -> Result<PrRef, Misread> {
-        let (word, rest) = split_word(self.rest);
+        self.change_in(self.rest)
+    }
+
+    fn app_and_change(&self) -> Result<(String, PrRef), Misread> {
+        let (app, rest) = self.app()?;
+        Ok((app, self.change_in(rest)?))
+    }
+
+    fn change_in(&self, text: &str) -> Result<PrRef, Misread> {
+        let (word, rest) = split_word(text);
         self.nothing_more(rest)?;
         match some(word) {
             Some(typed) => pr(&typed),
-            None => Err(Misread::MissingPr),
+            None => Err(Misread::MissingPr { command: self.command }),
         }
     }
 
@@ -340,9 +364,10 @@ impl Misread {
                 Span::Code(shown(command, name)),
                 Span::Plain(".".into()),
             ]),
-            Self::MissingPr => Line(vec![
+            Self::Rollback => no_rollback(command),
+            Self::MissingPr { command: name } => Line(vec![
                 Span::Plain("Which change? Type ".into()),
-                Span::Code(shown(command, "where")),
+                Span::Code(shown(command, name)),
                 Span::Plain(".".into()),
             ]),
             Self::BadPr { typed } => Line(vec![

@@ -365,7 +365,11 @@ impl App {
                 self.state.orders.lost = Some(order.kept());
                 (message, Some("failed: no run has appeared".to_owned()))
             }
-            Outcome::Failed(_) | Outcome::Done | Outcome::Posted { .. } | Outcome::NotPending { .. } => {
+            Outcome::Failed(_)
+            | Outcome::Done
+            | Outcome::Posted { .. }
+            | Outcome::NotPending { .. }
+            | Outcome::Revert(_) => {
                 let message = self.start_unknown(&order);
                 self.state.orders.lost = Some(order.kept());
                 (message, Some(record.outcome.clone()))

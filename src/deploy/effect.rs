@@ -132,7 +132,7 @@ impl fmt::Display for Effect {
             Self::Whisper { topic, to, message } => write!(f, "whisper {topic} to {to}: {message}"),
             Self::Dispatch(order) => write!(f, "dispatch {order}"),
             Self::Mend(repair) => write!(f, "mend {repair}"),
-            Self::Revert(reverting) => write!(f, "revert #{} for {}", reverting.pr, reverting.request.by),
+            Self::Revert(reverting) => write!(f, "revert {reverting}"),
             Self::Mark(mark) => write!(f, "mark #{} at {}: {}", mark.pr, mark.sha.short(), mark.description),
             Self::Set(setting) => write!(f, "set {} for {}", setting.key, setting.request.by),
             Self::Record(record) => write!(f, "record {record}"),

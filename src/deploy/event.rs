@@ -13,6 +13,7 @@ use super::message::Message;
 use super::name::{EnvName, RunId, Sha, SlackId};
 use super::pipeline::Pipeline;
 use super::policy::Person;
+use super::revert::{Reverted, Suspect};
 use super::run::{CancelledBy, Details, Gate, Run};
 use super::server::Reading;
 
@@ -60,12 +61,14 @@ pub struct Facts {
     pub run: Option<RunFacts>,
     /// The lists of runs, fresh; for what starts a workflow.
     pub look: Option<Look>,
+    /// The pull request that is to be reverted; only for that, and only where there is one.
+    pub suspect: Option<Suspect>,
 }
 
 impl Facts {
     /// Nothing known but who asks.
     pub fn of(person: Person) -> Self {
-        Self { person, run: None, look: None }
+        Self { person, run: None, look: None, suspect: None }
     }
 }
 
@@ -170,6 +173,8 @@ pub enum Outcome {
     Refused(String),
     /// After an unclear answer nothing was found that was done.
     Lost,
+    /// What became of a revert.
+    Revert(Reverted),
     /// Given up after several tries, or refused for good: one lowercase fragment for the log, without secrets.
     Failed(String),
 }

@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
+use super::aftermath;
 use super::app::App;
 use super::change::ChangeKey;
 use super::dispatch::{Dispatch, Doomed, Plan};
 use super::dispatch_text::CHOSEN;
 use super::message::{Line, Message, Part};
-use super::name::{AppName, EnvName};
+use super::name::{AppName, EnvName, RunId};
 use super::remind::Remind;
 use super::run::Workflow;
 
@@ -39,6 +40,13 @@ pub enum Form {
         app: AppName,
         /// The run that it warns of.
         cancels: Option<Doomed>,
+    },
+    /// Asks what is wrong in production, and which change did it.
+    Wrong {
+        /// Of which app.
+        app: AppName,
+        /// The run that is live.
+        run: RunId,
     },
 }
 
@@ -120,7 +128,7 @@ impl Form {
     /// The app that it is about.
     pub fn app(&self) -> &AppName {
         match self {
-            Self::Hold(app) | Self::NotReady { app, .. } | Self::Redeploy { app, .. } => app,
+            Self::Hold(app) | Self::NotReady { app, .. } | Self::Redeploy { app, .. } | Self::Wrong { app, .. } => app,
         }
     }
 
@@ -130,6 +138,7 @@ impl Form {
             Self::Hold(_) => "hold",
             Self::NotReady { .. } => "not_ready",
             Self::Redeploy { .. } => "redeploy",
+            Self::Wrong { .. } => "wrong",
         }
     }
 
@@ -158,6 +167,7 @@ impl Form {
                 let plan = Plan { workflow: Workflow::Redeploy, environments, cancels: *cancels };
                 Ok(Action::Dispatch(Dispatch::Confirmed(plan)))
             }
+            Self::Wrong { run, .. } => aftermath::report(*run, filled),
         }
     }
 }
@@ -187,6 +197,7 @@ impl App {
         match form {
             Form::NotReady { changes, .. } => self.not_ready_view(changes),
             Form::Redeploy { app, cancels } => self.redeploy_view(app, cancels.as_ref(), now),
+            Form::Wrong { run, .. } => self.wrong_view(*run),
             Form::Hold(app) => View {
                 title: format!("Hold {app}"),
                 submit: Some("Hold".into()),

@@ -37,6 +37,8 @@ impl App {
         for line in self.warnings(tracked, &phase) {
             message = message.text(line);
         }
+        let after = self.forward_lines(tracked).into_iter().chain(self.aftermath_line(tracked));
+        message = after.fold(message, Message::text);
         if tracked.run.workflow == Workflow::Deploy {
             message = self.with_changes(message, tracked, now);
         }

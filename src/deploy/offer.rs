@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::app::App;
 use super::change::{ChangeKey, Standing};
 use super::form::Form;
-use super::ledger::Shipped;
+use super::ledger::{Live, Shipped};
 use super::message::{Button, Confirm, Press, Shown, Style, What};
 use super::name::{EnvName, Login};
 use super::notice::LISTED;
@@ -40,6 +40,11 @@ impl App {
             } else {
                 self.button("Hold…", What::Open(Form::Hold(self.state.name.clone())))
             });
+        }
+        let lives = |live: &Live| live.run == tracked.run.id;
+        if *phase == Phase::Done && !ships.is_empty() && self.state.live.values().any(lives) {
+            let form = Form::Wrong { app: self.state.name.clone(), run: tracked.run.id };
+            buttons.push(self.button("Something is wrong…", What::Open(form)));
         }
         buttons
     }

@@ -19,10 +19,14 @@ pub struct Policy {
     pub four_eyes: bool,
     /// After how long a change that nobody deployed is called to mind; `None` for never.
     pub remind_after: Option<SignedDuration>,
+    /// How long after a run is live its people are asked whether it works; `None` for never.
+    pub verify_after: Option<SignedDuration>,
     /// GitHub login → Slack user, for mentions and for rights.
     pub people: People,
     /// The slash command's name with its slash: `/deploy`.
     pub command: String,
+    /// The workspace's address, once Slack said it, for links to messages.
+    pub workspace: Option<String>,
 }
 
 /// Who may approve: any of these.

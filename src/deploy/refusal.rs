@@ -8,6 +8,7 @@ use super::event::Unreachable;
 use super::message::{Line, Message};
 use super::name::{AppName, EnvName, PrNumber, SlackId};
 use super::phase::Phase;
+use super::revert::NoRevert;
 use super::run::Run;
 
 /// Why something is not done. Its `Display` is the sentence that the person reads.
@@ -138,6 +139,8 @@ pub enum Refusal {
     },
     /// There is no hold to release.
     NotHeld(AppName),
+    /// The change is not reverted.
+    NoRevert(NoRevert),
 }
 
 impl Refusal {
@@ -195,6 +198,7 @@ impl Refusal {
                 .link(format!("Run {}", run.number), run.url.clone())
                 .say(format!(" is not waiting for an approval: {}", not_waiting(phase))),
             Self::Misread(sentence) => sentence.clone(),
+            Self::NoRevert(why) => why.line(),
             plain => Line::plain(plain.words()),
         }
     }
@@ -244,6 +248,7 @@ impl Refusal {
             Self::NoRedeploy(_) => "no redeploy workflow",
             Self::Starting { .. } => "somebody was faster",
             Self::OnItsWay(_) => "on its way already",
+            Self::NoRevert(why) => why.reason(),
         }
     }
 
@@ -302,6 +307,7 @@ impl Refusal {
             ),
             Self::OnHold { .. }
             | Self::Misread(_)
+            | Self::NoRevert(_)
             | Self::Redeployed { .. }
             | Self::Starting { .. }
             | Self::OnItsWay(_)

@@ -49,8 +49,13 @@ impl App {
             }
             effects.extend(self.once(id, format!("unseen {attempt}"), Self::unseen));
             effects.extend(self.once(id, format!("start again {attempt}"), Self::start_again));
+            for broken in self.taken_back(id) {
+                let repaired = |app: &Self, tracked: &Tracked| app.repaired(tracked, broken);
+                effects.extend(self.once(id, format!("repaired #{broken}"), repaired));
+            }
         }
         effects.extend(self.pass_gates(now));
+        effects.extend(self.ask_aftermath(now));
         effects
     }
 

@@ -4,6 +4,7 @@
 mod approving;
 mod dispatch;
 mod endings;
+mod forward;
 mod laws;
 mod mending;
 mod remind;
@@ -24,6 +25,7 @@ use super::message::{Message, Part, Shown, What};
 use super::name::{EnvName, Login, RequestId, RunId, Sha, SlackId};
 use super::pipeline::{Environment, Kind, Pipeline};
 use super::policy::{Account, Approvers, People, Person, Policy, RequireTested};
+use super::revert::{Fix, Suspect};
 use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Status, Step, Workflow};
 
 /// A GitHub to be told by hand, the app that watches it, and what the app said.
@@ -35,6 +37,8 @@ pub struct Story {
     pub why: BTreeMap<RunId, CancelledBy>,
     pub said: Vec<String>,
     pub waiting: Vec<Effect>,
+    /// Open pull requests that revert another one.
+    pub reverts: BTreeMap<u64, Fix>,
     requests: u32,
 }
 
@@ -47,6 +51,8 @@ pub fn policy() -> Policy {
         remind_after: Some(SignedDuration::from_hours(4)),
         people: People(people.map(|(login, id)| (Login::from(login), SlackId::from(id))).into()),
         command: "/deploy".into(),
+        verify_after: None,
+        workspace: Some("https://team.slack.com/".into()),
     }
 }
 
@@ -94,6 +100,7 @@ impl Story {
             why: BTreeMap::new(),
             said: Vec::new(),
             waiting: Vec::new(),
+            reverts: BTreeMap::new(),
             requests: 0,
         };
         story.tell(Event::Discovered(pipeline.clone()));
@@ -360,7 +367,24 @@ impl Story {
         let mut runs: Vec<Run> = self.runs.iter().map(|(run, _)| run.clone()).collect();
         runs.reverse();
         let main = self.main.last().expect("a commit").head.clone();
-        Facts { run: Some(facts), look: Some(Look { runs, main }), ..Facts::of(person(request.by.as_str())) }
+        let suspect =
+            if let Action::RollForward(forward) = &request.action { self.suspect(forward.pr()) } else { None };
+        let person = person(request.by.as_str());
+        Facts { run: Some(facts), look: Some(Look { runs, main }), suspect, ..Facts::of(person) }
+    }
+
+    fn suspect(&self, number: u64) -> Option<Suspect> {
+        let change = self.main.iter().find(|change| change.key == ChangeKey::Pr(number))?;
+        Some(Suspect {
+            number,
+            title: change.title.clone(),
+            url: change.url.clone(),
+            author: change.author.clone().filter(|_| !change.author_is_bot),
+            merged_by: change.merged_by.clone(),
+            commit: Some(change.head.clone()),
+            base: "main".into(),
+            reverted_by: self.reverts.get(&number).cloned(),
+        })
     }
 
     /// Tells the core something, and hears what it says.

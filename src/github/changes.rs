@@ -310,7 +310,7 @@ impl GitHub {
     }
 }
 
-fn of_pr(repo: &str, number: PrNumber) -> String {
+pub(super) fn of_pr(repo: &str, number: PrNumber) -> String {
     format!("/repos/{}/pulls/{number}", path(repo))
 }
 

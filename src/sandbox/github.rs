@@ -113,7 +113,9 @@ fn admit(state: &mut State, now: Timestamp, call: &Call, headers: &HeaderMap) ->
     if state.quota.is_spent(call, now) {
         return Err(primary_limit(state.quota.resets_at));
     }
-    Ok(state.take_fault(&format!("{} {}", call.method, call.target), call.is_run_list()))
+    // GraphQL asks and changes at one address: a fault may be for its changes only.
+    let kind = if call.is_mutation() { " mutation" } else { "" };
+    Ok(state.take_fault(&format!("{} {}{kind}", call.method, call.target), call.is_run_list()))
 }
 
 fn primary_limit(resets_at: i64) -> Answer {

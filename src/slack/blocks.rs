@@ -364,6 +364,7 @@ fn what(what: &What) -> &'static str {
             Form::Hold(_) => "open_hold",
             Form::NotReady { .. } => "open_not_ready",
             Form::Redeploy { .. } => "open_redeploy",
+            Form::Wrong { .. } => "open_wrong",
         },
         What::Release => "release",
         What::Ping => "ping",

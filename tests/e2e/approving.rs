@@ -183,6 +183,7 @@ async fn one_environment_by_name() {
     ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Something is wrong…
     ");
     assert_snapshot!(town.history().await, @"
     h · decisions, newest first
@@ -345,6 +346,7 @@ async fn an_approval_on_githubs_page_shows_in_slack() {
     ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Something is wrong…
     ");
     assert!(town.reviews().is_empty());
     town.close().await;
@@ -466,6 +468,7 @@ async fn report_is_tested_on_qa() {
     ✅ Production: done (time)
     Shipped 1 change:
     ⬜ #660 Count better · <@UANA>, merged (time)
+    Something is wrong…
     ");
     town.close().await;
 }

@@ -80,6 +80,7 @@ async fn canada_failed_and_its_job_is_run_again() {
     ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Something is wrong…
     ");
     assert_eq!(town.broadcasts().len(), 1, "the split was said once");
     assert_eq!(town.rang_since(before), ["UBEN"], "nobody is asked again to test the same commit");
@@ -499,6 +500,7 @@ async fn a_merge_cancels_a_deploy_in_the_middle_of_production() {
     Shipped 2 changes:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)
+    Something is wrong…
     ");
     town.close().await;
 }

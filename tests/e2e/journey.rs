@@ -80,6 +80,7 @@ async fn two_merges_become_one_production() {
     Shipped 2 changes:
     ✅ #4498 Fix RPC · <@UANA>, tested (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)
+    Something is wrong…
     ");
     town.command("UCHI", "history h").await;
     assert_snapshot!(town.told("UCHI"), @"

@@ -9,6 +9,7 @@ mod changes;
 mod dispatching;
 mod endings;
 mod faults;
+mod forward;
 mod hands;
 mod journey;
 mod killed;

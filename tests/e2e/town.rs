@@ -26,6 +26,7 @@ pub const SETTINGS: &str = r##"
 channel = "#deploys"
 digest = "off"
 remind_after = "off"
+verify_after = "off"
 
 [approvers]
 slack_usergroups = ["S0DEVS"]

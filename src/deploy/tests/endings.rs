@@ -74,6 +74,7 @@ fn one_country_failed_is_a_split() {
     ✅ Production, Production (Canada): done 10:16
     Shipped 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    [Something is wrong…]
     ");
     assert!(!story.app.is_split());
 }

@@ -93,6 +93,7 @@ fn two_merges_one_handover_one_question_one_production() {
     Shipped 2 changes:
     • ✅ [#4501] Fix RPC · @ANA, tested 10:10
     • ⬜ [#4502] Bump zope · @BEN, merged 10:03
+    [Something is wrong…]
     ");
 }
 
@@ -255,6 +256,7 @@ fn a_restart_says_nothing_again() {
     Shipped 2 changes:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     • ⬜ [#4502] Bump zope · @BEN, merged 10:01
+    [Something is wrong…]
     ");
     story.said.clear();
 }

@@ -137,6 +137,13 @@ impl Call {
         self.path == "/graphql"
     }
 
+    /// Whether it changes something by GraphQL.
+    pub fn is_mutation(&self) -> bool {
+        let query =
+            self.object().ok().and_then(|body| Some(body.get("query")?.as_str()?.trim_start().starts_with("mutation")));
+        self.is_graphql() && query == Some(true)
+    }
+
     /// Whether it is not charged at all.
     pub fn is_free(&self) -> bool {
         self.path == "/rate_limit"

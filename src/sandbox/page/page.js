@@ -241,6 +241,7 @@ const COMMANDS = [
   ["approve h", "deploy to production"], ["reject h because…", "turn a deployment down"], ["tested h", "tick your own changes"],
   ["redeploy h", "new servers, the same version"], ["start h", "start Deploy for the newest commit"],
   ["ping h", "ask the authors of undeployed changes"], ["where 4498", "follow a change to production"],
+  ["revert h 4498", "take a change back by a pull request"],
   ["hold h because…", "refuse approvals for now"], ["release h", "end the hold"], ["history h", "who decided what, when"],
   ["whoami", "who you are, and what you may do"], ["help", "what there is"],
 ];

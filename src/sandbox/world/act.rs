@@ -243,7 +243,7 @@ pub enum Act {
         /// For how many requests.
         #[serde(default = "one")]
         times: u32,
-        /// Only requests whose `METHOD /path?query` contains this.
+        /// Only requests whose `METHOD /path?query` contains this; `POST /graphql mutation` for GraphQL's changes.
         #[serde(default)]
         only: Option<String>,
     },

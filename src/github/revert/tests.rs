@@ -1,0 +1,156 @@
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::deploy::action::{Action, Reply, Request};
+use crate::deploy::name::{AppName, RequestId, SlackId};
+use crate::deploy::revert::RollForward;
+use crate::github::tests::{Calls, github, pipeline, without_paging};
+use crate::http::{Response, json as respond};
+
+fn reverting() -> Reverting {
+    let action = Action::RollForward(RollForward::Revert { pr: 4501, run: None, because: None });
+    let reply = Reply {
+        url: String::new(),
+        channel: String::new(),
+        replace: false,
+        view: None,
+        at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let (id, app, by) = (RequestId::new("r"), AppName::new("h"), SlackId::from("UANA"));
+    Reverting {
+        request: Request { id, app, by, action, reply },
+        pr: 4501,
+        title: "Fix RPC".to_owned(),
+        commit: None,
+        body: "Reverts hypothesis/h#4501".to_owned(),
+        reviewers: vec!["ana".into(), "gone".into(), "ben".into()],
+    }
+}
+
+fn open(number: u64, branch: &str, body: &str) -> Value {
+    json!({ "number": number, "state": "open", "body": body, "head": { "ref": branch }, "base": { "ref": "main" } })
+}
+
+/// A GitHub with #4501, which opens #4510 as `answer` says; `listed` counts from which list on it is seen.
+async fn town(answer: impl Fn() -> Response + Send + Sync + 'static, listed: usize) -> (GitHub, Calls) {
+    let (sent, lists) = (std::sync::Mutex::new(false), std::sync::Mutex::new(0));
+    github(move |call| {
+        Some(match without_paging(&call.line).as_str() {
+            "GET /repos/hypothesis/h/pulls/4501" => respond(200, &json!({ "node_id": "PR_1" })),
+            "GET /repos/hypothesis/h/pulls/4510" => respond(200, &json!({ "node_id": "PR_2" })),
+            line if line.starts_with("GET /repos/hypothesis/h/pulls?") => {
+                let mut lists = lists.lock().unwrap();
+                *lists += 1;
+                let there = *sent.lock().unwrap() && *lists >= listed;
+                let ours = there.then(|| open(4510, "revert-4501-fix-rpc", "Reverts hypothesis/h#4501"));
+                respond(
+                    200,
+                    &json!(
+                        [Some(open(4509, "revert-45012-other", "Reverts #45010")), ours]
+                            .into_iter()
+                            .flatten()
+                            .collect::<Vec<_>>()
+                    ),
+                )
+            }
+            "POST /graphql" => {
+                *sent.lock().unwrap() = true;
+                answer()
+            }
+            "POST /repos/hypothesis/h/pulls/4510/requested_reviewers" if call.body["reviewers"][0] == "gone" => {
+                respond(422, &json!({ "message": "Reviews may only be requested from collaborators." }))
+            }
+            "POST /repos/hypothesis/h/pulls/4510/requested_reviewers" => respond(201, &json!({})),
+            _ => return None,
+        })
+    })
+    .await
+}
+
+fn done() -> Response {
+    let payload = json!({ "revertPullRequest": { "number": 4510, "url": "https://evil.example" } });
+    respond(200, &json!({ "data": { "revertPullRequest": payload } }))
+}
+
+fn refused(kind: Option<&str>) -> Response {
+    respond(200, &json!({ "data": null, "errors": [{ "type": kind, "message": "Sorry" }] }))
+}
+
+fn opened() -> Reverted {
+    let url = "https://github.com/hypothesis/h/pull/4510".to_owned();
+    Reverted::Opened { fix: Fix { number: 4510, url }, asked: vec!["ana".into(), "ben".into()] }
+}
+
+async fn sent(calls: &Calls) -> usize {
+    calls.all("POST /graphql").len()
+}
+
+#[tokio::test]
+async fn it_is_opened_once_and_reviews_are_asked_one_by_one() {
+    let (github, calls) = town(done, 0).await;
+    assert_eq!(github.revert(&pipeline(), &reverting(), false).await, Ok(opened()));
+    let body = &calls.all("POST /graphql")[0].body;
+    assert_eq!(body["variables"]["input"], json!({ "pullRequestId": "PR_1", "body": "Reverts hypothesis/h#4501" }));
+    assert_eq!(calls.all("POST /repos").len(), 3);
+    // It is open now: the next one finds it.
+    assert_eq!(github.revert(&pipeline(), &reverting(), false).await, Ok(opened()));
+    assert_eq!(sent(&calls).await, 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_looked_for_and_nothing_is_repeated() {
+    for (answer, kind) in [(502, "status"), (200, "no kind")] {
+        let lost = move || if answer == 502 { respond(502, &json!({ "message": kind })) } else { refused(None) };
+        let (github, calls) = town(lost, 3).await;
+        assert_eq!(github.revert(&pipeline(), &reverting(), false).await, Ok(opened()), "{kind}");
+        // The process died meanwhile: whoever goes on finds it.
+        assert_eq!(github.revert(&pipeline(), &reverting(), true).await, Ok(opened()), "{kind}");
+        assert_eq!(sent(&calls).await, 1);
+
+        let (github, calls) = town(lost, usize::MAX).await;
+        assert_eq!(github.revert(&pipeline(), &reverting(), false).await, Ok(Reverted::Lost), "{kind}");
+        assert_eq!(sent(&calls).await, 1);
+        // A later try only looks, too.
+        assert_eq!(github.revert(&pipeline(), &reverting(), true).await, Ok(Reverted::Lost), "{kind}");
+        assert_eq!(sent(&calls).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_apart() {
+    let (github, _) = town(|| refused(Some("UNPROCESSABLE")), 0).await;
+    // GitHub refused, yet another one may be open by now: that is looked at before anything is sent.
+    let conflict = github.revert(&pipeline(), &reverting(), false).await;
+    assert_eq!(conflict, Ok(Reverted::Conflict("Sorry".to_owned())));
+    let (github, _) = town(|| refused(Some("FORBIDDEN")), 0).await;
+    let forbidden = github.revert(&pipeline(), &reverting(), false).await;
+    assert_eq!(forbidden, Ok(Reverted::Forbidden("Sorry".to_owned())));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_it_cannot_be_looked_for() {
+    let (github, calls) = github(|call| call.line.starts_with("POST").then(done)).await;
+    assert!(github.revert(&pipeline(), &reverting(), false).await.is_err());
+    assert!(github.revert(&pipeline(), &reverting(), true).await.is_err());
+    assert_eq!(sent(&calls).await, 0);
+}
+
+#[test]
+fn another_number_is_another_pull_request() {
+    let reverts = |branch: &str, body: &str| {
+        let raw: RawOpen = serde_json::from_value(open(1, branch, body)).unwrap();
+        raw.reverts("hypothesis/h", 4501)
+    };
+    for (branch, body) in
+        [("revert-4501", ""), ("revert-4501-x", ""), ("x", "Reverts #4501."), ("x", "a\nReverts hypothesis/h#4501")]
+    {
+        assert!(reverts(branch, body), "{branch} {body}");
+    }
+    for (branch, body) in
+        [("revert-45011-x", ""), ("x", "Reverts #45010"), ("x", "#4501"), ("x", "Reverts other/h#4501")]
+    {
+        assert!(!reverts(branch, body), "{branch} {body}");
+    }
+}
