@@ -22,6 +22,7 @@ use crate::deploy::policy::Policy;
 use crate::desk::{Desk, Office};
 use crate::github::{GitHub, GitHubError};
 use crate::inbox::Inbox;
+use crate::lead::{self, Lead};
 use crate::outbox;
 use crate::server;
 use crate::shell::Shell;
@@ -31,6 +32,7 @@ use crate::slack::socket::{self, SocketHealth, SocketSettings};
 use crate::slack::{Identity, Slack};
 use crate::store::Store;
 use crate::store::embedded::Embedded;
+use crate::store::redis::Redis;
 use crate::watch::{ServerWatcher, Watcher};
 
 /// How long a stopping bot waits for what it began, after it left Slack. Both together stay below the ten seconds that Docker
@@ -67,7 +69,10 @@ impl Bot {
     pub async fn set_up(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let at = config.listen;
         let listener = TcpListener::bind(at).await.with_context(|| format!("listen on {at} (LOCKKEEPER_LISTEN)"))?;
-        let store = Store::Embedded(Embedded::open(&config.data)?);
+        let store = match &config.redis {
+            Some(url) => Store::Redis(Redis::new(url)?),
+            None => Store::Embedded(Embedded::open(&config.data)?),
+        };
         let slack = Slack::new(&config.slack.api_url, config.slack.bot_token.clone(), config.slack.app_token.clone())?;
         let github = GitHub::with_clock(&config.github.api_url, config.github.token.clone(), clock.clone())?;
         let beanstalk = config.beanstalk.as_deref().map_or_else(Beanstalk::new, Beanstalk::at);
@@ -80,8 +85,12 @@ impl Bot {
         for (name, settings) in &config.apps {
             let policy = Policy { workspace: Some(identity.url.clone()), ..settings.policy.clone() };
             let new = App::new(name.clone(), Arc::new(policy));
-            let (desk, clerk) = Desk::open(new, name.clone(), office.clone()).await?;
+            let (desk, clerk) = Desk::open(new, name.clone(), office.clone());
             clerks.spawn(clerk);
+            // A Redis that is away is waited for later: until then the bot answers what it can.
+            if !store.is_shared() {
+                desk.refresh(None).await?;
+            }
             desks.insert(name.clone(), desk);
         }
         let bells = || config.apps.keys().map(|name| (name.clone(), Arc::new(Notify::new()))).collect();
@@ -99,6 +108,7 @@ impl Bot {
             people,
             sockets,
             changed,
+            lead: Lead::default(),
             desks,
             looks,
             surveys,
@@ -146,6 +156,7 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
         watching.spawn(vital("a watcher", watcher.run(watch.clone()), watch.clone(), leave.clone()));
         watching.spawn(vital("a watcher of servers", servers.run(watch.clone()), watch.clone(), leave.clone()));
     }
+    watching.spawn(vital("leading", lead::run(shell.clone(), watch.clone()), watch.clone(), leave.clone()));
     let readiness = {
         let shell = shell.clone();
         move || shell.readiness()

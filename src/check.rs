@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use secrecy::SecretString;
+
 use crate::beanstalk::Beanstalk;
 use crate::config::{AppSettings, Config};
 use crate::deploy::name::{AppName, Login};
@@ -11,6 +13,7 @@ use crate::github::GitHub;
 use crate::github::rights::{EnvironmentSettings, Reviewer};
 use crate::slack::Slack;
 use crate::store::embedded::Embedded;
+use crate::store::redis::Redis;
 
 /// Scopes of the bot's token, each with what it is for; `manifest.yml` asks for the same.
 pub const SCOPES: &[(&str, &str)] = &[
@@ -34,7 +37,12 @@ pub async fn check(config: &Config) -> bool {
         findings.wrong(&warning);
     }
     findings.of("TLS works", tls());
-    findings.of(&format!("{} can be written", config.data.display()), Embedded::open(&config.data).map(|_| ()));
+    match &config.redis {
+        Some(url) => check_redis(url, &mut findings).await,
+        None => {
+            findings.of(&format!("{} can be written", config.data.display()), Embedded::open(&config.data).map(|_| ()));
+        }
+    }
     let github = GitHub::new(&config.github.api_url, config.github.token.clone());
     let slack = Slack::new(&config.slack.api_url, config.slack.bot_token.clone(), config.slack.app_token.clone());
     if let Some(slack) = findings.take("the Slack client", slack) {
@@ -44,6 +52,22 @@ pub async fn check(config: &Config) -> bool {
         check_github(&github, config, &mut findings).await;
     }
     findings.works
+}
+
+async fn check_redis(url: &SecretString, findings: &mut Findings) {
+    let Some(redis) = findings.take("REDIS_URL", Redis::new(url)) else { return };
+    let Some(fitness) = findings.take("Redis", redis.fitness().await) else { return };
+    findings.of("Redis answers and keeps what it is given", fitness.keeps());
+    if fitness.policy.is_none() {
+        findings.note(
+            "Redis does not say what it does when its memory is full: make sure that maxmemory-policy is noeviction",
+        );
+    }
+    if !fitness.appends {
+        findings.note(
+            "Redis writes no append-only file, so a crash may lose decisions: appendonly yes, and appendfsync always to lose none",
+        );
+    }
 }
 
 /// The connectors that production uses are built once here, so that no trap hides behind the sandbox's `http://`.

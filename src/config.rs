@@ -33,6 +33,8 @@ pub struct Config {
     pub beanstalk: Option<String>,
     /// Folder of the embedded store.
     pub data: PathBuf,
+    /// The shared store, instead of the embedded one: `redis://` or `rediss://`, perhaps with a password.
+    pub redis: Option<SecretString>,
     /// Where `/live`, `/ready` and `/metrics` are served.
     pub listen: SocketAddr,
     /// The slash command with its slash: `/deploy`.
@@ -166,6 +168,7 @@ impl Config {
                 github: variables.github,
                 beanstalk: None,
                 data: variables.data,
+                redis: variables.redis,
                 listen: variables.listen,
                 command: file.command,
                 polling: file.polling,

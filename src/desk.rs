@@ -20,7 +20,7 @@ use crate::deploy::event::Event;
 use crate::deploy::name::AppName;
 use crate::deploy::remind::REMINDER;
 use crate::deploy::run::Run;
-use crate::store::{Commit, Committed, EffectId, NewEffect, Store, Version};
+use crate::store::{Commit, Committed, EffectId, Fence, Glance, NewEffect, Store, Version};
 
 /// Letters that may wait at a desk before senders have to.
 const TRAY: usize = 256;
@@ -52,29 +52,31 @@ pub struct Office {
 }
 
 struct Letter {
-    event: Event,
-    settles: Option<EffectId>,
+    matter: Matter,
     done: oneshot::Sender<anyhow::Result<()>>,
 }
 
+enum Matter {
+    /// Something happened. Boxed: most letters are small.
+    Happened(Box<Happened>),
+    /// What the store knows of the document; `None` where it was not asked.
+    Changed(Option<Glance>),
+}
+
+struct Happened {
+    event: Event,
+    settles: Option<EffectId>,
+    fence: Option<Fence>,
+}
+
 impl Desk {
-    /// Opens the desk of an app as the store remembers it, or as a new one. The clerk's future works until the office closes,
-    /// and ends with the letter it has in hand.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or holds a document that this version cannot.
-    pub async fn open(new: App, name: AppName, office: Office) -> anyhow::Result<(Self, impl Future<Output = ()>)> {
-        let (version, app) = match office.store.load(&name).await.with_context(|| format!("load {name}"))? {
-            Some((version, document)) => {
-                let app = App::restore(&document, new.shared_policy());
-                (version, app.with_context(|| format!("read the document of {name}"))?)
-            }
-            None => (Version(0), new),
-        };
+    /// Opens the desk of an app, at first as a new one: [`Desk::refresh`] looks up what the store remembers, and so does the first
+    /// decision. The clerk's future works until the office closes, and ends with the letter it has in hand.
+    pub fn open(new: App, name: AppName, office: Office) -> (Self, impl Future<Output = ()>) {
         let (tray, letters) = mpsc::channel(TRAY);
-        let (publish, app) = watch::channel(Arc::new(app));
-        let clerk = Clerk { name, version, publish, office };
-        Ok((Self { tray, app }, clerk.work(letters)))
+        let (publish, app) = watch::channel(Arc::new(new));
+        let clerk = Clerk { name, version: None, publish, office };
+        (Self { tray, app }, clerk.work(letters))
     }
 
     /// The app as last committed.
@@ -88,8 +90,28 @@ impl Desk {
     /// # Errors
     /// When the decision could not be remembered.
     pub async fn tell(&self, event: Event, settles: Option<EffectId>) -> anyhow::Result<()> {
+        self.send(Matter::Happened(Box::new(Happened { event, settles, fence: None }))).await
+    }
+
+    /// Tells what was observed by whoever leads; it counts only as long as nobody else does.
+    ///
+    /// # Errors
+    /// When it could not be remembered, or somebody else leads by now.
+    pub async fn observed(&self, event: Event, fence: Fence) -> anyhow::Result<()> {
+        self.send(Matter::Happened(Box::new(Happened { event, settles: None, fence: Some(fence) }))).await
+    }
+
+    /// Looks up what others have made of the app, unless this desk knows all that the glance shows.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds a document that this version cannot.
+    pub async fn refresh(&self, glance: Option<Glance>) -> anyhow::Result<()> {
+        self.send(Matter::Changed(glance)).await
+    }
+
+    async fn send(&self, matter: Matter) -> anyhow::Result<()> {
         let (done, told) = oneshot::channel();
-        let letter = Letter { event, settles, done };
+        let letter = Letter { matter, done };
         if self.tray.send(letter).await.is_err() {
             bail!("the desk is closed");
         }
@@ -99,7 +121,8 @@ impl Desk {
 
 struct Clerk {
     name: AppName,
-    version: Version,
+    /// Of the document that is published; `None` until the store was asked.
+    version: Option<Version>,
     publish: watch::Sender<Arc<App>>,
     office: Office,
 }
@@ -114,18 +137,41 @@ impl Clerk {
             };
             let Some(letter) = letter else { return };
             // A bug in a rule must not close the desk: nothing of the broken decision is remembered, and the next may be well.
-            let decision = AssertUnwindSafe(self.decide(letter.event, letter.settles)).catch_unwind().await;
+            let decision = AssertUnwindSafe(self.take(letter.matter)).catch_unwind().await;
             let done = decision.unwrap_or_else(|_| Err(anyhow!("deciding about {} broke off", self.name)));
             // Nobody may be waiting any more; the decision stands all the same.
             let _ = letter.done.send(done);
         }
     }
 
-    async fn decide(&mut self, event: Event, settles: Option<EffectId>) -> anyhow::Result<()> {
+    async fn take(&mut self, matter: Matter) -> anyhow::Result<()> {
+        match matter {
+            Matter::Happened(happened) => self.decide(*happened).await,
+            Matter::Changed(glance) => self.catch_up(glance).await,
+        }
+    }
+
+    async fn catch_up(&mut self, glance: Option<Glance>) -> anyhow::Result<()> {
+        if glance.as_ref().is_none_or(|glance| self.version < Some(glance.version)) {
+            self.reload().await?;
+        }
+        let known = self.publish.borrow().clone();
+        if let Some(looked) = glance.and_then(|glance| glance.looked).filter(|at| known.looked_at() < Some(*at)) {
+            self.publish.send_replace(Arc::new(known.seen_at(looked)));
+        }
+        Ok(())
+    }
+
+    async fn decide(&mut self, happened: Happened) -> anyhow::Result<()> {
+        let Happened { event, settles, fence } = happened;
+        let mut version = match self.version {
+            Some(version) => version,
+            None => self.reload().await?,
+        };
         for _ in 0..RACES {
             let known = self.publish.borrow().clone();
             let decision = self.consider(&known, &event)?;
-            let commit = self.commit(&decision, &event, settles.clone())?;
+            let commit = Commit { settle: settles.clone(), fence, ..self.commit(&decision, &event, version)? };
             if commit.changes_nothing(&known.document()?) {
                 self.publish.send_replace(Arc::new(decision.app));
                 return Ok(());
@@ -138,13 +184,14 @@ impl Clerk {
                 .with_context(|| format!("commit a decision on {}", self.name))?;
             match committed {
                 Committed::Yes(version) => {
-                    self.version = version;
+                    self.version = Some(version);
                     self.publish.send_replace(Arc::new(decision.app));
                     self.office.changed.notify_one();
                     return Ok(());
                 }
                 Committed::AlreadySeen => return Ok(()),
-                Committed::Raced => self.reload(&known).await?,
+                Committed::Fenced => bail!("somebody else watches {} by now", self.name),
+                Committed::Raced => version = self.reload().await?,
             }
         }
         bail!("{} was changed by somebody else {RACES} times in a row", self.name)
@@ -176,10 +223,10 @@ impl Clerk {
         }
     }
 
-    fn commit(&self, decision: &Decision, event: &Event, settle: Option<EffectId>) -> anyhow::Result<Commit> {
+    fn commit(&self, decision: &Decision, event: &Event, expected: Version) -> anyhow::Result<Commit> {
         let mut commit = Commit {
             app: self.name.clone(),
-            expected: self.version,
+            expected,
             at: self.office.clock.now(),
             document: decision.app.document()?,
             effects: Vec::new(),
@@ -196,7 +243,8 @@ impl Clerk {
                 | Event::Digest { .. }
                 | Event::Tick => None,
             },
-            settle,
+            settle: None,
+            fence: None,
         };
         for effect in &decision.effects {
             match effect {
@@ -207,13 +255,22 @@ impl Clerk {
         Ok(commit)
     }
 
-    async fn reload(&mut self, known: &App) -> anyhow::Result<()> {
-        let Some((version, document)) = self.office.store.load(&self.name).await? else {
-            bail!("{} is gone from the store", self.name)
+    /// Takes what the store remembers; an app that it does not know yet stays a new one.
+    async fn reload(&mut self) -> anyhow::Result<Version> {
+        let name = &self.name;
+        let Some((version, document)) = self.office.store.load(name).await.with_context(|| format!("load {name}"))?
+        else {
+            if self.version.is_some_and(|version| version > Version(0)) {
+                bail!("{name} is gone from the store")
+            }
+            self.version = Some(Version(0));
+            return Ok(Version(0));
         };
-        self.version = version;
-        self.publish.send_replace(Arc::new(App::restore(&document, known.shared_policy())?));
-        Ok(())
+        let known = self.publish.borrow().clone();
+        let app = known.anew(&document).with_context(|| format!("read the document of {name}"))?;
+        self.version = Some(version);
+        self.publish.send_replace(Arc::new(app));
+        Ok(version)
     }
 }
 

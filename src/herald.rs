@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::deploy::app::App;
@@ -14,20 +13,21 @@ use crate::deploy::name::{AppName, SlackId};
 use crate::deploy::policy::Account;
 use crate::deploy::remind_text;
 use crate::shell::Shell;
+use crate::store::Fence;
 
 /// Says what is to be said, after a look at this app, and for all apps: whichever comes first speaks for the others.
 ///
 /// # Errors
 /// When it could not be remembered.
-pub async fn call(shell: &Shell, speaker: &AppName) -> anyhow::Result<()> {
+pub async fn call(shell: &Shell, speaker: &AppName, fence: Fence) -> anyhow::Result<()> {
     // Watchers come here side by side, and each has to know what the others have said.
     let _alone = shell.heralding.lock().await;
-    let now = shell.clock.now();
-    remind(shell, speaker, now).await?;
-    tell_week(shell, speaker, now).await
+    remind(shell, speaker, fence).await?;
+    tell_week(shell, speaker, fence).await
 }
 
-async fn remind(shell: &Shell, speaker: &AppName, now: Timestamp) -> anyhow::Result<()> {
+async fn remind(shell: &Shell, speaker: &AppName, fence: Fence) -> anyhow::Result<()> {
+    let now = shell.clock.now();
     let desk = shell.desk(speaker)?;
     for who in desk.app().nudged(now) {
         // Slack is away: asking about the others would only keep everybody waiting.
@@ -38,7 +38,7 @@ async fn remind(shell: &Shell, speaker: &AppName, now: Timestamp) -> anyhow::Res
             // What was not looked at since the start may be long in production.
             let seen = shell.apps().filter(|(_, app)| app.looked_at().is_some());
             let parts = seen.filter_map(|(_, app)| app.reminder(&who, now)).collect();
-            desk.tell(Event::Remind { to: who, message: remind_text::whole(parts) }, None).await?;
+            desk.observed(Event::Remind { to: who, message: remind_text::whole(parts) }, fence).await?;
         }
     }
     Ok(())
@@ -52,7 +52,8 @@ async fn zone(shell: &Shell, who: &SlackId) -> Result<Option<TimeZone>, Unreacha
     Ok((profile.account == Account::Member).then_some(zone))
 }
 
-async fn tell_week(shell: &Shell, speaker: &AppName, now: Timestamp) -> anyhow::Result<()> {
+async fn tell_week(shell: &Shell, speaker: &AppName, fence: Fence) -> anyhow::Result<()> {
+    let now = shell.clock.now();
     let Some(weekly) = shell.config.calendar.digest else { return Ok(()) };
     let channel = |name: &AppName| shell.config.apps.get(name).map(|settings| &settings.channel);
     let apps = shell.apps().filter(|(name, _)| channel(name) == channel(speaker)).map(|(_, app)| app);
@@ -61,7 +62,7 @@ async fn tell_week(shell: &Shell, speaker: &AppName, now: Timestamp) -> anyhow::
     let due = weekly.last(now, &shell.config.calendar.zone);
     if digest::is_due(&apps, due, now) {
         let message = digest::digest(&apps, due, now);
-        shell.desk(speaker)?.tell(Event::Digest { due, message }, None).await?;
+        shell.desk(speaker)?.observed(Event::Digest { due, message }, fence).await?;
     }
     Ok(())
 }

@@ -157,20 +157,28 @@ impl Inbox {
         self.act(form.app().clone(), action, asked).await
     }
 
-    /// Commits a request, then acknowledges it. What cannot be remembered is not acknowledged, where the acknowledgement cannot
-    /// carry the sentence: Slack shows its own warning then.
+    /// Commits a request, then acknowledges it. What cannot be remembered is not done, and that is said at once.
     async fn act(&self, app: AppName, action: Action, asked: Asked) -> Verdict {
         let way = asked.way.clone();
         let Ok(desk) = self.shell.desk(&app) else {
             return cannot(way, &format!("There is no app {app} here any more."));
         };
+        let reply = asked.reply.clone();
         let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply: asked.reply };
         match tokio::time::timeout(COMMIT, desk.tell(Event::Asked(request), None)).await {
             Ok(Ok(())) => return Verdict::Ack,
             Ok(Err(error)) => error!(app.name = %app, "could not remember a request: {error:#}"),
             Err(_) => error!(app.name = %app, "remembering a request took too long"),
         }
-        cannot(way, "Lockkeeper could not write this down, so nothing was done. Try again, or use GitHub’s own page.")
+        let message = desk.app().unwritten();
+        match way {
+            // The acknowledgement of a click carries no words; Slack itself is there to take them.
+            Way::Clicked => self.later(reply, std::future::ready(message)),
+            Way::Typed => answer(&message),
+            Way::Sent(input) => {
+                Verdict::AckWith(blocks::form_remarks(&Remarks::from([(input, message.summary.to_string())])))
+            }
+        }
     }
 
     /// Answers in the acknowledgement when everything is at hand, else a moment later.

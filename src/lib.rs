@@ -125,6 +125,7 @@ pub mod github;
 pub mod herald;
 pub mod http;
 pub mod inbox;
+pub mod lead;
 pub mod log;
 pub mod outbox;
 pub mod questions;

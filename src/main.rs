@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
 use lockkeeper::clock::Clock;
 use lockkeeper::config::{Config, Mistake};
+use lockkeeper::store::{self, Kind};
 use lockkeeper::{bot, check, log, sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -28,8 +29,21 @@ enum Command {
         #[arg(long, default_value_t = 8477)]
         port: u16,
     },
+    /// What Lockkeeper remembers.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Looks at every setting, token, channel, repo and right, and says what to do about what would not work.
     Check,
+}
+
+#[derive(Subcommand)]
+enum StoreCommand {
+    /// Moves everything into the Redis of REDIS_URL, or from there into the folder of LOCKKEEPER_DATA. No bot may be running.
+    Copy {
+        /// Where it goes; there must be nothing yet.
+        #[arg(long)]
+        to: Kind,
+    },
 }
 
 fn main() -> ExitCode {
@@ -55,6 +69,10 @@ fn start(command: Option<Command>) -> Result<ExitCode> {
         Some(Command::Sandbox { port }) => {
             log::start(std::env::var("RUST_LOG").ok().as_deref())?;
             runtime()?.block_on(async { sandbox::run(port, on_signal()?).await })?;
+        }
+        Some(Command::Store(StoreCommand::Copy { to })) => {
+            let config = load()?;
+            println!("{}", runtime()?.block_on(store::copy(&config, to))?);
         }
         Some(Command::Check) => {
             let config = load()?;

@@ -1,11 +1,13 @@
 //! The outbox: claims the effects that were committed, performs them, and tells the core how it went. At least once: an effect
 //! that may have been performed is looked for before it is done again. An effect that cannot be performed is given up aloud.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -19,7 +21,7 @@ use crate::deploy::name::{AppName, RunId, SlackId};
 use crate::github::GitHubError;
 use crate::shell::Shell;
 use crate::slack::SlackError;
-use crate::store::Claimed;
+use crate::store::{Claimed, EffectId};
 
 mod dispatch;
 mod form;
@@ -27,8 +29,10 @@ mod mend;
 mod revert;
 mod variable;
 
-/// A claim ends by itself after this long: longer than any performance, all its calls bounded.
-const LEASE: SignedDuration = SignedDuration::from_mins(2);
+/// A claim ends by itself after this long, unless it is renewed: then whoever had it died, or slept.
+const LEASE: SignedDuration = SignedDuration::from_secs(12);
+/// How often a claim is renewed.
+const RENEW: Duration = Duration::from_secs(3);
 /// The longest that the outbox sleeps when nothing is due.
 const NAP: Duration = Duration::from_secs(1);
 /// The longest wait between two tries.
@@ -65,13 +69,15 @@ impl Performed {
 /// Performs what is due until shutdown, then lets what was begun end.
 pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
+    let mut hands = Hands::default();
     while !shutdown.is_cancelled() {
         match shell.store.claim(shell.clock.now(), LEASE).await {
             Ok(claims) => {
                 for claimed in claims {
+                    let Some(until) = hands.take(&claimed) else { continue };
                     let shell = shell.clone();
                     tasks.spawn(async move {
-                        work(&shell, claimed).await;
+                        work(&shell, claimed, until).await;
                         shell.changed.notify_one();
                     });
                 }
@@ -95,11 +101,55 @@ async fn nap(shell: &Shell) -> Duration {
     wait.and_then(|wait| Duration::try_from(wait).ok()).map_or(NAP, |wait| wait.clamp(Duration::from_millis(5), NAP))
 }
 
-async fn work(shell: &Shell, claimed: Claimed) {
+/// What this process has in hand, and until when each claim lasts (ms). After a jump of the clock its own claims seem to have run out and
+/// come again: then they last on, and nothing is begun a second time.
+#[derive(Default)]
+struct Hands(HashMap<EffectId, Weak<AtomicI64>>);
+
+impl Hands {
+    /// Takes a claim in hand; `None` where the effect is in hand already.
+    fn take(&mut self, claimed: &Claimed) -> Option<Arc<AtomicI64>> {
+        self.0.retain(|_, until| until.strong_count() > 0);
+        if let Some(until) = self.0.get(&claimed.id).and_then(Weak::upgrade) {
+            until.store(claimed.until.as_millisecond(), Ordering::Relaxed);
+            return None;
+        }
+        let until = Arc::new(AtomicI64::new(claimed.until.as_millisecond()));
+        self.0.insert(claimed.id.clone(), Arc::downgrade(&until));
+        Some(until)
+    }
+}
+
+async fn work(shell: &Shell, claimed: Claimed, until: Arc<AtomicI64>) {
     let id = claimed.id.clone();
-    if let Err(error) = attempt(shell, claimed).await {
-        // The claim runs out by itself and the effect comes again.
-        error!(effect.id = %id, "could not settle an effect: {error:#}");
+    tokio::select! {
+        // First: who wakes from a long sleep must not send what another replica has in hand by now.
+        biased;
+        () = lost(shell, id.clone(), until) => {
+            warn!(effect.id = %id, "a claim was lost on the way: whoever has it now looks what was done");
+        }
+        done = attempt(shell, claimed) => if let Err(error) = done {
+            // The claim runs out by itself and the effect comes again.
+            error!(effect.id = %id, "could not settle an effect: {error:#}");
+        }
+    }
+}
+
+/// Keeps a claim alive; ends once it is lost.
+async fn lost(shell: &Shell, id: EffectId, until: Arc<AtomicI64>) {
+    loop {
+        tokio::time::sleep(RENEW).await;
+        let from = Timestamp::from_millisecond(until.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN);
+        let next = shell.clock.now() + LEASE;
+        if next - LEASE >= from {
+            return;
+        }
+        match shell.store.renew(&id, from, next).await {
+            Ok(true) => until.store(next.as_millisecond(), Ordering::Relaxed),
+            Ok(false) => return,
+            // The store is away: the claim holds until its end.
+            Err(_) => {}
+        }
     }
 }
 

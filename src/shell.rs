@@ -16,6 +16,7 @@ use crate::deploy::name::{AppName, Login, SlackId};
 use crate::deploy::policy::{Person, Policy};
 use crate::desk::Desk;
 use crate::github::GitHub;
+use crate::lead::Lead;
 use crate::server::{Check, Readiness};
 use crate::slack::people::People;
 use crate::slack::socket::SocketHealth;
@@ -45,6 +46,8 @@ pub struct Shell {
     pub sockets: SocketHealth,
     /// Told when there is something to perform.
     pub changed: Arc<Notify>,
+    /// Whether this replica watches.
+    pub lead: Lead,
     /// Each app's desk.
     pub(crate) desks: BTreeMap<AppName, Desk>,
     /// Wakes each app's watcher.

@@ -11,19 +11,30 @@
 //! with [`Store::retry`], with a commit that settles, or by itself at its end, and then the effect is claimed again: at least
 //! once. An effect is `uncertain` when an earlier try may have been performed: a claim was lost, or `retry` said so.
 //!
+//! **Replicas.** Several processes may share a store. Any of them may claim an effect, and keeps its claim alive with
+//! [`Store::renew`] while it works; who lost a claim leaves the effect alone. What only one may do at a time (watching) is done by
+//! whoever [leads](Store::lead); a commit that carries a [`Fence`] is refused once somebody else leads, however long its
+//! sender slept. An [`Embedded`](Store::Embedded) store has one process, which leads.
+//!
 //! Times are kept to the millisecond. The store has no clock: "now" is always the caller's.
 //!
 //! A call whose future is dropped may be carried out all the same.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::deploy::name::AppName;
+use moved::Everything;
 
 pub mod embedded;
+pub mod moved;
+pub mod redis;
 
 /// An app's document counts its commits; 0 is an app that has no document yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +97,21 @@ pub struct Commit {
     pub seen: Option<String>,
     /// The effect whose outcome is decided on: it leaves its lane, and the next one follows.
     pub settle: Option<EffectId>,
+    /// Given by whoever leads: the commit counts only as long as nobody else does.
+    pub fence: Option<Fence>,
+}
+
+/// A proof of having led; each new leader gets a higher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence(pub u64);
+
+/// What a shared store knows of an app, at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// The version of its document.
+    pub version: Version,
+    /// When it was last seen at GitHub.
+    pub looked: Option<Timestamp>,
 }
 
 impl Commit {
@@ -105,6 +131,8 @@ pub enum Committed {
     Raced,
     /// The dedupe key is known, or the effect to settle is settled already: nothing was written, and nothing is to be done.
     AlreadySeen,
+    /// Somebody else leads: nothing was written, and nothing is to be done.
+    Fenced,
 }
 
 /// An effect to be performed now, leased to whoever claimed it.
@@ -128,6 +156,8 @@ pub struct Claimed {
     pub created: Timestamp,
     /// Whether it is past its `expires`: not to be performed, but to be given up aloud and settled.
     pub expired: bool,
+    /// When the claim ends, unless it is renewed.
+    pub until: Timestamp,
 }
 
 impl fmt::Debug for Claimed {
@@ -142,6 +172,7 @@ impl fmt::Debug for Claimed {
             .field("uncertain", &self.uncertain)
             .field("created", &self.created)
             .field("expired", &self.expired)
+            .field("until", &self.until)
             .finish_non_exhaustive()
     }
 }
@@ -155,12 +186,47 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
+/// Which back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// The file of one process.
+    Embedded,
+    /// The Redis of several replicas.
+    Redis,
+}
+
+/// Moves everything from the other store into this one, which has to be empty; a sentence of what was moved. What was there stays as it is.
+///
+/// # Errors
+/// When a bot still uses one of them, one cannot be reached, or there is something in the way.
+pub async fn copy(config: &Config, to: Kind) -> Result<String> {
+    let url = config.redis.as_ref().context("REDIS_URL is not set: it says which Redis")?;
+    let redis = redis::Redis::new(url)?;
+    if redis.is_led().await? {
+        bail!("a bot is using this Redis: stop it, and try again in ten seconds");
+    }
+    let (embedded, redis) = (Store::Embedded(embedded::Embedded::open(&config.data)?), Store::Redis(redis));
+    let (from, into) = match to {
+        Kind::Redis => (embedded, redis),
+        Kind::Embedded => (redis, embedded),
+    };
+    let all = from.export().await?;
+    if all.is_empty() {
+        bail!("there is nothing to copy");
+    }
+    let counted = all.counted();
+    into.import(all).await?;
+    Ok(format!("Copied {counted}."))
+}
+
 /// A back end of this contract. Every method fails when the store cannot be reached or written; then nothing is promised except
 /// that a commit was written whole or not at all.
 #[derive(Clone)]
 pub enum Store {
     /// A file of this process; one replica.
     Embedded(embedded::Embedded),
+    /// A Redis, shared by several replicas.
+    Redis(redis::Redis),
 }
 
 impl Store {
@@ -168,6 +234,7 @@ impl Store {
     pub async fn load(&self, app: &AppName) -> Result<Option<(Version, String)>> {
         match self {
             Self::Embedded(store) => store.load(app).await,
+            Self::Redis(store) => store.load(app).await,
         }
     }
 
@@ -175,6 +242,7 @@ impl Store {
     pub async fn commit(&self, commit: Commit) -> Result<Committed> {
         match self {
             Self::Embedded(store) => store.commit(commit).await,
+            Self::Redis(store) => store.commit(commit).await,
         }
     }
 
@@ -182,6 +250,15 @@ impl Store {
     pub async fn claim(&self, now: Timestamp, lease: SignedDuration) -> Result<Vec<Claimed>> {
         match self {
             Self::Embedded(store) => store.claim(now, lease).await,
+            Self::Redis(store) => store.claim(now, lease).await,
+        }
+    }
+
+    /// Keeps a claim that ends at `from` alive until `until`; whether it was still held.
+    pub async fn renew(&self, id: &EffectId, from: Timestamp, until: Timestamp) -> Result<bool> {
+        match self {
+            Self::Embedded(store) => store.renew(id, from, until).await,
+            Self::Redis(store) => store.renew(id, from, until).await,
         }
     }
 
@@ -189,6 +266,7 @@ impl Store {
     pub async fn retry(&self, id: &EffectId, at: Timestamp, uncertain: bool) -> Result<()> {
         match self {
             Self::Embedded(store) => store.retry(id, at, uncertain).await,
+            Self::Redis(store) => store.retry(id, at, uncertain).await,
         }
     }
 
@@ -196,6 +274,7 @@ impl Store {
     pub async fn settle(&self, id: &EffectId) -> Result<()> {
         match self {
             Self::Embedded(store) => store.settle(id).await,
+            Self::Redis(store) => store.settle(id).await,
         }
     }
 
@@ -204,6 +283,7 @@ impl Store {
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         match self {
             Self::Embedded(store) => store.next_due().await,
+            Self::Redis(store) => store.next_due().await,
         }
     }
 
@@ -211,6 +291,68 @@ impl Store {
     pub async fn backlog(&self) -> Result<Backlog> {
         match self {
             Self::Embedded(store) => store.backlog().await,
+            Self::Redis(store) => store.backlog().await,
+        }
+    }
+
+    /// Leads, or goes on leading, for so long from now on; `None` while somebody else leads. `looked` is told to the other replicas: when
+    /// each app was last seen at GitHub.
+    pub async fn lead(&self, me: &str, time: Duration, looked: &BTreeMap<AppName, Timestamp>) -> Result<Option<Fence>> {
+        match self {
+            Self::Embedded(_) => Ok(Some(Fence(0))),
+            Self::Redis(store) => store.lead(me, time, looked).await,
+        }
+    }
+
+    /// Stops leading, so that another need not wait.
+    pub async fn resign(&self, me: &str) -> Result<()> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.resign(me).await,
+        }
+    }
+
+    /// What others may have changed, for each of these apps that has a document; nothing where there are no others.
+    pub async fn glance(&self, apps: &[AppName]) -> Result<BTreeMap<AppName, Glance>> {
+        match self {
+            Self::Embedded(_) => Ok(BTreeMap::new()),
+            Self::Redis(store) => store.glance(apps).await,
+        }
+    }
+
+    /// Whether it would keep what it is given.
+    ///
+    /// # Errors
+    /// When it would throw things away; being away is no error.
+    pub async fn fit(&self) -> Result<()> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.fitness().await.map_or(Ok(()), |fitness| fitness.keeps()),
+        }
+    }
+
+    /// All that it holds.
+    pub async fn export(&self) -> Result<Everything> {
+        match self {
+            Self::Embedded(store) => store.export().await,
+            Self::Redis(store) => store.export().await,
+        }
+    }
+
+    /// Takes all that another store held, its id as well: an embedded one has to be opened anew. Fails where it holds anything itself;
+    /// then nothing was written.
+    pub async fn import(&self, all: Everything) -> Result<()> {
+        match self {
+            Self::Embedded(store) => store.import(all).await,
+            Self::Redis(store) => store.import(all).await,
+        }
+    }
+
+    /// Whether other processes may use it too, and whether it may be away for a while.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Embedded(_) => false,
+            Self::Redis(_) => true,
         }
     }
 
@@ -218,6 +360,7 @@ impl Store {
     pub async fn audit(&self, app: &AppName, limit: u32) -> Result<Vec<String>> {
         match self {
             Self::Embedded(store) => store.audit(app, limit).await,
+            Self::Redis(store) => store.audit(app, limit).await,
         }
     }
 }

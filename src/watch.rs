@@ -17,6 +17,7 @@ use crate::desk::Desk;
 use crate::github::GitHubError;
 use crate::herald;
 use crate::shell::Shell;
+use crate::store::Fence;
 
 mod servers;
 
@@ -48,7 +49,7 @@ impl Watcher {
         let mut healthy = true;
         loop {
             let looked = tokio::select! {
-                looked = self.look(&mut discovered) => looked,
+                looked = self.led(&mut discovered) => looked,
                 () = shutdown.cancelled() => return,
             };
             match looked {
@@ -77,12 +78,18 @@ impl Watcher {
         pause.mul_f64(0.9 + fastrand::f64() * 0.2)
     }
 
-    async fn look(&self, discovered: &mut Option<Timestamp>) -> anyhow::Result<()> {
+    /// Looks, once this replica leads.
+    async fn led(&self, discovered: &mut Option<Timestamp>) -> anyhow::Result<()> {
+        let fence = self.shell.lead.led().await;
+        self.look(discovered, fence).await
+    }
+
+    async fn look(&self, discovered: &mut Option<Timestamp>, fence: Fence) -> anyhow::Result<()> {
         // Time goes by for the core as well when GitHub is away.
-        self.desk.tell(Event::Tick, None).await?;
-        let pipeline = self.pipeline(discovered).await?;
+        self.desk.observed(Event::Tick, fence).await?;
+        let pipeline = self.pipeline(discovered, fence).await?;
         let look = self.shell.github.look(&pipeline).await?;
-        self.desk.tell(Event::Seen(look), None).await?;
+        self.desk.observed(Event::Seen(look), fence).await?;
         for _ in 0..ROUNDS {
             let wanted = self.desk.app().wanted(self.shell.clock.now());
             if wanted.is_empty() {
@@ -95,12 +102,12 @@ impl Watcher {
             if findings.is_empty() {
                 break;
             }
-            self.desk.tell(Event::Learned(findings), None).await?;
+            self.desk.observed(Event::Learned(findings), fence).await?;
         }
-        herald::call(&self.shell, &self.name).await
+        herald::call(&self.shell, &self.name, fence).await
     }
 
-    async fn pipeline(&self, discovered: &mut Option<Timestamp>) -> anyhow::Result<Pipeline> {
+    async fn pipeline(&self, discovered: &mut Option<Timestamp>, fence: Fence) -> anyhow::Result<Pipeline> {
         let now = self.shell.clock.now();
         let fresh = discovered.is_some_and(|at| now.duration_since(at) < REDISCOVER);
         let app = self.desk.app();
@@ -111,7 +118,7 @@ impl Watcher {
         match (read, app.pipeline()) {
             (Ok(pipeline), known) => {
                 if known != Some(&pipeline) {
-                    self.desk.tell(Event::Discovered(pipeline.clone()), None).await?;
+                    self.desk.observed(Event::Discovered(pipeline.clone()), fence).await?;
                 }
                 *discovered = Some(now);
                 Ok(pipeline)

@@ -70,6 +70,17 @@ pub(super) fn api_url(text: &str) -> Shape<String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// The address of a Redis; it may hold a password, so it is not repeated. Without TLS the password and every decision would travel in
+/// the clear, which is for the same machine or a network of one's own.
+pub(super) fn redis_url(text: &str) -> Shape<SecretString> {
+    let cure = "write it like rediss://user:password@host:6379/0, or redis:// without TLS";
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "redis" | "rediss") && url.host().is_some() => Ok(text.into()),
+        Ok(url) if url.scheme() == "redis+unix" && !url.path().is_empty() => Ok(text.into()),
+        Ok(_) | Err(_) => wrong("is not the address of a Redis", cure),
+    }
+}
+
 /// A page for people.
 pub(super) fn link(text: &str) -> Shape<String> {
     web_address(text).map(|url| url.as_str().to_owned())

@@ -109,12 +109,13 @@ fn what_is_written_down_wins() {
         ("GITHUB_WEBHOOK_SECRET", "canary"),
         ("LOCKKEEPER_LISTEN", "0.0.0.0:80"),
         ("LOCKKEEPER_DATA", "/data"),
-        ("REDIS_URL", ""),
+        ("REDIS_URL", "rediss://:canary@redis.example:6380/2"),
     ];
     let config = good(&extra, file);
     assert_eq!(config.slack.api_url, "http://127.0.0.1:4000/api");
     assert_eq!(config.github.api_url, "http://[::1]:4001");
     assert_eq!(config.data, Path::new("/data"));
+    assert!(config.redis.is_some());
     let (h, lms) = (app(&config, "h"), app(&config, "lms"));
     assert_eq!((h.aws, h.policy.four_eyes, h.policy.require_tested), (false, false, RequireTested::All));
     assert_eq!(h.policy.remind_after, Some(SignedDuration::from_mins(90)));
@@ -154,7 +155,7 @@ fn wrong_variables_all_at_once() {
         ("GITHUB_TOKEN", "ghs_0123456789012345canary"),
         ("GITHUB_API_URL", "https://user:canary@github.example"),
         ("LOCKKEEPER_LISTEN", "localhost:8080"),
-        ("REDIS_URL", "redis://:canary@localhost"),
+        ("REDIS_URL", "http://:canary@localhost"),
     ];
     insta::assert_snapshot!(bad(&extra, EXAMPLE), @r#"
     SLACK_APP_TOKEN: is a bot token, not an app-level token; copy an app-level token (xapp-…) from the Slack app's page: Basic Information, App-Level Tokens, scope connections:write
@@ -163,7 +164,7 @@ fn wrong_variables_all_at_once() {
     GITHUB_TOKEN: is a GitHub App's token, and an app cannot be a required reviewer; create a token (github_pat_… or ghp_…) of a user who is a required reviewer
     GITHUB_API_URL: names a user or password; write it like https://example.org/path
     LOCKKEEPER_LISTEN: "localhost:8080" cannot be read; write address and port: 127.0.0.1:8080
-    REDIS_URL: this version has only the embedded store; unset it, and run one replica
+    REDIS_URL: is not the address of a Redis; write it like rediss://user:password@host:6379/0, or redis:// without TLS
     "#);
     let extra = [
         ("SLACK_APP_TOKEN", "canary"),

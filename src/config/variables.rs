@@ -17,6 +17,7 @@ pub(super) struct Variables {
     pub(super) slack: SlackSettings,
     pub(super) github: GitHubSettings,
     pub(super) data: PathBuf,
+    pub(super) redis: Option<SecretString>,
     pub(super) listen: SocketAddr,
 }
 
@@ -32,11 +33,8 @@ pub(super) fn read(env: &BTreeMap<String, String>, mistakes: &mut Vec<Mistake>) 
     let data = given(env, "LOCKKEEPER_DATA").unwrap_or("data").into();
     let address = |text: &str| shape::parsed(text, "write address and port: 127.0.0.1:8080");
     let listen = reader.or("LOCKKEEPER_LISTEN", "127.0.0.1:8080", address);
-    if given(env, "REDIS_URL").is_some() {
-        let what = "this version has only the embedded store";
-        reader.mistakes.push(Mistake::new("REDIS_URL", what, "unset it, and run one replica"));
-    }
-    Some(Variables { slack: slack?, github: github?, data, listen: listen? })
+    let redis = given(env, "REDIS_URL").and_then(|text| reader.noted("REDIS_URL", shape::redis_url(text)));
+    Some(Variables { slack: slack?, github: github?, data, redis, listen: listen? })
 }
 
 fn slack(reader: &mut Reader<'_>) -> Option<SlackSettings> {

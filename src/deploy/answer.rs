@@ -270,6 +270,21 @@ impl App {
         Message::line(title).list(list(records, 20, history_line))
     }
 
+    /// What cannot be written down is not done: approving still works on GitHub's own page.
+    pub fn unwritten(&self) -> Message {
+        let line = Line::plain("I cannot write anything down right now, so nothing was done. Try again in a minute");
+        Message::line(match (self.newest(), self.pipeline()) {
+            (Some(newest), _) => {
+                line.say(", or use GitHub’s own page: ").link(newest.run.label(), newest.run.url.clone()).say(".")
+            }
+            (None, Some(pipeline)) => {
+                let page = format!("https://github.com/{}/actions", pipeline.repo);
+                line.say(", or use GitHub’s own page: ").link(pipeline.repo.clone(), page).say(".")
+            }
+            (None, None) => line.say("."),
+        })
+    }
+
     fn unread(&self) -> Message {
         Message::plain(format!("{} has not been read from GitHub yet. Ask again in a moment.", self.state.name))
     }

@@ -138,12 +138,14 @@ impl App {
         Self { state, policy }
     }
 
-    /// An app as the store remembers it.
+    /// The same app by another document: what is not in documents (when it was last looked at) stays.
     ///
     /// # Errors
     /// When the document is not one of this version's.
-    pub fn restore(document: &str, policy: Arc<Policy>) -> Result<Self, serde_json::Error> {
-        Ok(Self { state: serde_json::from_str(document)?, policy })
+    pub fn anew(&self, document: &str) -> Result<Self, serde_json::Error> {
+        let remembered: State = serde_json::from_str(document)?;
+        let State { last_look, last_survey, .. } = self.state;
+        Ok(Self { state: State { last_look, last_survey, ..remembered }, policy: self.policy.clone() })
     }
 
     /// The document for the store.
@@ -204,15 +206,17 @@ impl App {
         &self.policy
     }
 
-    /// The same settings for another document.
-    pub fn shared_policy(&self) -> Arc<Policy> {
-        self.policy.clone()
-    }
-
     /// What production is known to run.
     pub fn deployed(&self) -> Vec<(EnvName, Sha)> {
         let production = self.pipeline().into_iter().flat_map(Pipeline::production);
         production.filter_map(|e| Some((e.name.clone(), self.state.live.get(&e.name)?.sha.clone()))).collect()
+    }
+
+    /// The same app, GitHub having been seen by somebody else at that time.
+    pub fn seen_at(&self, at: Timestamp) -> Self {
+        let mut app = self.clone();
+        app.state.last_look = app.state.last_look.max(Some(at));
+        app
     }
 
     /// When GitHub was last seen.

@@ -263,7 +263,7 @@ impl Story {
     /// The bot is killed and starts again from what was remembered.
     pub fn restart(&mut self) -> &mut Self {
         let document = self.app.document().expect("a document");
-        self.app = App::restore(&document, self.app.shared_policy()).expect("our own document");
+        self.app = App::new("h".into(), self.app.policy.clone()).anew(&document).expect("our own document");
         self
     }
 
@@ -413,7 +413,7 @@ impl Story {
     /// What is remembered is read as it was written.
     fn survives(&self) {
         let document = self.app.document().expect("a document");
-        let again = App::restore(&document, self.app.shared_policy()).expect("our own document");
+        let again = self.app.anew(&document).expect("our own document");
         assert_eq!(again.document().expect("a document"), document, "the document loses something");
     }
 

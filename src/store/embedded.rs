@@ -8,15 +8,17 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::moved::Everything;
 use super::{Backlog, Claimed, Commit, Committed, EffectId, Version};
 use crate::deploy::name::AppName;
 
 mod file;
+mod moving;
 mod rows;
 
 /// How many requests share a transaction at most; bounds how long the first of them waits.
@@ -57,6 +59,11 @@ impl Embedded {
         self.ask("claim effects", move |db| rows::claim(db, &ids, now, until)).await
     }
 
+    pub(super) async fn renew(&self, id: &EffectId, from: Timestamp, until: Timestamp) -> Result<bool> {
+        let row = self.ids.row(id);
+        self.ask("renew a claim", move |db| rows::renew(db, row, from, until)).await
+    }
+
     pub(super) async fn retry(&self, id: &EffectId, at: Timestamp, uncertain: bool) -> Result<()> {
         let row = self.ids.row(id);
         self.ask("give an effect back", move |db| rows::retry(db, row, at, uncertain)).await
@@ -78,6 +85,18 @@ impl Embedded {
     pub(super) async fn audit(&self, app: &AppName, limit: u32) -> Result<Vec<String>> {
         let app = app.clone();
         self.ask("read the audit log", move |db| rows::audit(db, &app, limit)).await
+    }
+
+    pub(super) async fn export(&self) -> Result<Everything> {
+        self.ask("read everything", moving::export).await
+    }
+
+    /// Afterwards the file has another id: open it anew.
+    pub(super) async fn import(&self, all: Everything) -> Result<()> {
+        if !self.ask("count what is there", moving::is_empty).await? {
+            bail!("the embedded store is not empty: move its folder away, or name another (LOCKKEEPER_DATA)");
+        }
+        self.ask("write everything", move |db| moving::import(db, &all)).await
     }
 
     async fn ask<T, F>(&self, what: &'static str, work: F) -> Result<T>

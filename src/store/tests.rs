@@ -35,6 +35,7 @@ fn decision(expected: u64, document: &str, effects: Vec<NewEffect>) -> Commit {
         audit: Vec::new(),
         seen: None,
         settle: None,
+        fence: None,
     }
 }
 
@@ -64,6 +65,7 @@ async fn keeps_the_contract<F: Future<Output = Store>>(new: impl Fn() -> F) {
     the_audit_log_is_newest_first(new().await).await;
     one_of_many_racing_commits_wins(new().await).await;
     unknown_ids_do_nothing(new().await, new().await).await;
+    a_renewed_claim_lives_on_and_a_lost_one_is_told(new().await).await;
 }
 
 async fn a_commit_is_whole_or_raced_or_seen(store: Store) {
@@ -143,6 +145,20 @@ async fn a_lost_claim_comes_again_and_is_uncertain(store: Store) {
     store.retry(&again.id, at(40), false).await.unwrap();
     let third = one(&store, at(40)).await;
     assert_eq!((third.attempts, third.uncertain), (3, true), "uncertain sticks");
+}
+
+async fn a_renewed_claim_lives_on_and_a_lost_one_is_told(store: Store) {
+    store.commit(decision(0, "{}", vec![effect("a", "x")])).await.unwrap();
+    let first = one(&store, at(0)).await;
+    assert_eq!(first.until, at(30));
+    assert!(store.renew(&first.id, first.until, at(50)).await.unwrap());
+    assert_eq!(bodies(&store, at(49)).await, [""; 0]);
+    assert_eq!(store.next_due().await.unwrap(), Some(at(50)));
+    let other = one(&store, at(50)).await;
+    assert!(!store.renew(&first.id, at(50), at(90)).await.unwrap(), "somebody else has it now");
+    assert!(store.renew(&other.id, other.until, at(90)).await.unwrap());
+    store.settle(&other.id).await.unwrap();
+    assert!(!store.renew(&other.id, at(90), at(99)).await.unwrap(), "settled");
 }
 
 async fn an_outcome_counts_once(store: Store) {
@@ -247,6 +263,9 @@ enum Call {
     Settle {
         effect: usize,
     },
+    Renew {
+        effect: usize,
+    },
     Wait(u8),
     Reopen,
 }
@@ -264,6 +283,7 @@ fn call() -> impl Strategy<Value = Call> {
         4 => Just(Call::Claim),
         2 => (0..4usize, 0..60u8, any::<bool>()).prop_map(|(effect, after, uncertain)| Call::Retry { effect, after, uncertain }),
         2 => (0..4usize).prop_map(|effect| Call::Settle { effect }),
+        1 => (0..4usize).prop_map(|effect| Call::Renew { effect }),
         2 => (1..40u8).prop_map(Call::Wait),
         1 => Just(Call::Reopen),
     ]
@@ -354,6 +374,7 @@ impl Model {
                 uncertain: queued.uncertain,
                 created: queued.created,
                 expired: queued.new.3.is_some_and(|expires| expires <= now),
+                until: now + LEASE,
             };
             assert_eq!(&expected, claimed);
             assert_eq!(expected.body, claimed.body);
@@ -371,15 +392,16 @@ impl Model {
     }
 }
 
-/// Plays the calls on the store that `open` opens, and opens again, beside the model.
-async fn behaves_like_the_model(calls: Vec<Call>, open: impl Fn() -> Store) {
+/// Plays the calls on the store that `open` opens, and opens again, beside the model. What the last process had claimed is free at once
+/// where a store belongs to one process; one of several replicas leaves its claims to run out.
+async fn behaves_like_the_model(calls: Vec<Call>, frees: bool, open: impl Fn() -> Store) {
     let mut model = Model { now: at(0), ..Model::default() };
     let mut store = open();
     for call in calls {
         if let Call::Reopen = call {
             drop(store);
             store = open();
-            for queued in model.queue.iter_mut().filter(|queued| queued.leased.is_some()) {
+            for queued in model.queue.iter_mut().filter(|queued| frees && queued.leased.is_some()) {
                 (queued.leased, queued.uncertain) = (None, true);
             }
         } else {
@@ -411,6 +433,14 @@ async fn play(store: &Store, model: &mut Model, call: Call) {
             store.settle(&id).await.unwrap();
             model.queue.remove(index);
         }
+        Call::Renew { effect } => {
+            let Some((index, id)) = model.known(effect) else { return };
+            let queued = &mut model.queue[index];
+            let from = queued.leased.unwrap_or(model.now);
+            let until = model.now + LEASE;
+            assert_eq!(store.renew(&id, from, until).await.unwrap(), queued.leased.is_some());
+            queued.leased = queued.leased.map(|_| until);
+        }
         Call::Wait(seconds) => model.now += SignedDuration::from_secs(seconds.into()),
         Call::Reopen => unreachable!("the caller's"),
     }
@@ -439,6 +469,7 @@ fn commit_of(
         audit: vec![model.count.to_string()],
         seen: seen.map(|key| key.to_string()),
         settle,
+        fence: None,
         app,
     }
 }
@@ -476,9 +507,198 @@ mod embedded {
         fn behaves_like_the_model(calls in proptest::collection::vec(call(), 1..40)) {
             let folder = tempfile::tempdir().unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            runtime.block_on(super::behaves_like_the_model(calls, || {
+            runtime.block_on(super::behaves_like_the_model(calls, true, || {
                 Store::Embedded(Embedded::open(folder.path()).unwrap())
             }));
+        }
+    }
+}
+
+mod redis {
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::store::redis::Redis;
+
+    /// A real Redis of this test's own, on a socket in a folder of its own; it ends with the test.
+    struct Server {
+        folder: tempfile::TempDir,
+        process: Child,
+    }
+
+    impl Server {
+        fn start(settings: &[&str]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let process = Command::new("redis-server")
+                .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--loglevel", "warning"])
+                .args(settings)
+                .current_dir(folder.path())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("redis-server is installed: tests/run does that");
+            let server = Self { folder, process };
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while std::os::unix::net::UnixStream::connect(server.folder.path().join("redis.sock")).is_err() {
+                assert!(Instant::now() < deadline, "redis-server does not start");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            server
+        }
+
+        fn store(&self, database: u32) -> Redis {
+            let socket = self.folder.path().join("redis.sock");
+            let url = format!("redis+unix://{}?db={database}", socket.display());
+            Redis::new(&SecretString::from(url)).unwrap()
+        }
+    }
+
+    /// Waits until somebody leads.
+    async fn until_led(lead: impl AsyncFn() -> Option<Fence>) -> Fence {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(fence) = lead().await {
+                return fence;
+            }
+            assert!(Instant::now() < deadline, "nobody takes over");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_the_contract() {
+        let server = Server::start(&[]);
+        let count = std::cell::Cell::new(0);
+        super::keeps_the_contract(|| async {
+            count.set(count.get() + 1);
+            Store::Redis(server.store(count.get()))
+        })
+        .await;
+    }
+
+    #[test]
+    fn behaves_like_the_model() {
+        let server = Server::start(&["--databases", "100"]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let database = std::cell::Cell::new(0);
+        let config =
+            ProptestConfig { cases: 48, failure_persistence: None, max_shrink_iters: 50, ..ProptestConfig::default() };
+        proptest!(config, |(calls in proptest::collection::vec(call(), 1..40))| {
+            database.set(database.get() + 1);
+            let number = database.get();
+            runtime.block_on(super::behaves_like_the_model(calls, false, || {
+                let _inside = runtime.enter();
+                Store::Redis(server.store(number))
+            }));
+        });
+    }
+
+    #[tokio::test]
+    async fn one_leads_and_who_slept_writes_nothing() {
+        let server = Server::start(&[]);
+        let (a, b) = (Store::Redis(server.store(0)), Store::Redis(server.store(0)));
+        let lead = async |store: &Store, me: &str| {
+            store.lead(me, Duration::from_millis(300), &[(app(), at(7))].into()).await.unwrap()
+        };
+        let fence = lead(&a, "a").await;
+        assert_eq!(fence, Some(Fence(1)));
+        assert_eq!(lead(&b, "b").await, None);
+        assert_eq!(lead(&a, "a").await, fence, "going on");
+        assert_eq!(a.commit(Commit { fence, ..decision(0, "{1}", Vec::new()) }).await.unwrap(), yes(1));
+        let glance = Glance { version: Version(1), looked: Some(at(7)) };
+        assert_eq!(b.glance(&[app(), AppName::new("lms")]).await.unwrap(), [(app(), glance)].into());
+
+        let newer = until_led(async || lead(&b, "b").await).await;
+        assert_eq!(newer, Fence(2), "a slept for too long");
+        assert_eq!(a.commit(Commit { fence, ..decision(1, "{2}", Vec::new()) }).await.unwrap(), Committed::Fenced);
+        assert_eq!(b.commit(Commit { fence: Some(newer), ..decision(1, "{2}", Vec::new()) }).await.unwrap(), yes(2));
+        a.resign("a").await.unwrap();
+        assert_eq!(lead(&a, "a").await, None, "nobody resigns for another");
+        b.resign("b").await.unwrap();
+        assert_eq!(lead(&a, "a").await, Some(Fence(3)));
+    }
+
+    /// There and back again: nothing is lost, ids and queues stay what they were, and nothing is written over.
+    #[tokio::test]
+    async fn everything_can_be_moved() {
+        let (server, folder) = (Server::start(&[]), tempfile::tempdir().unwrap());
+        let embedded =
+            |name: &str| Store::Embedded(crate::store::embedded::Embedded::open(&folder.path().join(name)).unwrap());
+        let (first, between) = (embedded("first"), Store::Redis(server.store(0)));
+        let effects =
+            vec![effect("a/ü", "held"), keyed("a/ü", "k", "old"), keyed("b", "k", "waits"), effect("c", "done")];
+        let commit = Commit {
+            audit: vec!["{\"x\": 1}".to_owned(), "2".to_owned()],
+            seen: Some("trigger".to_owned()),
+            ..decision(0, "{1}", effects)
+        };
+        first.commit(commit.clone()).await.unwrap();
+        let claimed = first.claim(at(0), LEASE).await.unwrap();
+        first.settle(&claimed[2].id).await.unwrap();
+        first.retry(&claimed[1].id, at(5), false).await.unwrap();
+
+        between.import(first.export().await.unwrap()).await.unwrap();
+        assert_eq!(between.load(&app()).await.unwrap(), Some((Version(1), "{1}".to_owned())));
+        assert_eq!(between.commit(Commit { expected: Version(1), ..commit }).await.unwrap(), Committed::AlreadySeen);
+        between
+            .commit(Commit { at: at(1), ..decision(1, "{2}", vec![keyed("a/ü", "k", "new"), effect("d", "last")]) })
+            .await
+            .unwrap();
+        let second = embedded("second");
+        second.import(between.export().await.unwrap()).await.unwrap();
+        drop(second);
+        let second = embedded("second");
+        assert!(second.export().await.unwrap() == between.export().await.unwrap(), "the same in both");
+        for full in [&second, &between] {
+            let error = full.import(first.export().await.unwrap()).await.unwrap_err();
+            assert!(error.to_string().contains("empty") || error.to_string().contains("already"), "{error}");
+        }
+
+        assert_eq!(second.audit(&app(), 9).await.unwrap(), ["2", "{\"x\": 1}"]);
+        let again = second.claim(at(9), LEASE).await.unwrap();
+        let shown: Vec<_> = again.iter().map(|c| (c.body.as_str(), c.attempts, c.uncertain)).collect();
+        assert_eq!(shown, [("held", 2, true), ("waits", 2, false), ("last", 1, false)]);
+        assert_eq!(again[0].id, claimed[0].id, "messages in Slack carry it");
+        assert_ne!(again[2].id, claimed[2].id, "no number is given twice");
+        second.settle(&again[0].id).await.unwrap();
+        assert_eq!(bodies(&second, at(9)).await, ["new"], "in the place of the old one");
+    }
+
+    #[tokio::test]
+    async fn its_fitness_is_told() {
+        let told = |fit: anyhow::Result<crate::store::redis::Fitness>| match fit {
+            Ok(fitness) => {
+                format!("appends: {}, {:?}", fitness.appends, fitness.keeps().map_err(|error| error.to_string()))
+            }
+            Err(error) => format!("{error:#}"),
+        };
+        let careful = Server::start(&["--appendonly", "yes", "--maxmemory-policy", "noeviction"]);
+        assert_eq!(told(careful.store(0).fitness().await), "appends: true, Ok(())");
+        let careless = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
+        insta::assert_snapshot!(told(careless.store(0).fitness().await), @r#"appends: false, Err("Redis would throw decisions away when its memory is full (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction")"#);
+    }
+
+    #[tokio::test]
+    async fn while_it_is_away_nothing_hangs_and_then_it_goes_on() {
+        let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+        let store = Store::Redis(server.store(0));
+        store.commit(decision(0, "{1}", Vec::new())).await.unwrap();
+        server.process.kill().unwrap();
+        server.process.wait().unwrap();
+        for _ in 0..3 {
+            let asked = Instant::now();
+            let error = store.commit(decision(1, "{2}", Vec::new())).await.unwrap_err();
+            assert!(asked.elapsed() < Duration::from_secs(2), "it took {:?}", asked.elapsed());
+            assert!(format!("{error:#}").starts_with("commit a decision: redis"), "{error:#}");
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::deploy::pipeline::Pipeline;
 use crate::deploy::server::{Reading, Servers, Unread};
 use crate::desk::Desk;
 use crate::shell::Shell;
+use crate::store::Fence;
 
 /// Where there are no credentials, looking for them takes seconds and finds none most of the time.
 const NO_CREDENTIALS: Duration = Duration::from_mins(5);
@@ -40,7 +41,7 @@ impl ServerWatcher {
         let mut said: BTreeMap<EnvName, Unread> = BTreeMap::new();
         loop {
             let looked = tokio::select! {
-                looked = self.look(&mut able, &mut said) => looked,
+                looked = self.led(&mut able, &mut said) => looked,
                 () = shutdown.cancelled() => return,
             };
             if let Err(error) = looked {
@@ -66,7 +67,13 @@ impl ServerWatcher {
         pause.mul_f64(0.9 + fastrand::f64() * 0.2)
     }
 
-    async fn look(&self, able: &mut bool, said: &mut BTreeMap<EnvName, Unread>) -> anyhow::Result<()> {
+    /// Looks, once this replica leads.
+    async fn led(&self, able: &mut bool, said: &mut BTreeMap<EnvName, Unread>) -> anyhow::Result<()> {
+        let fence = self.shell.lead.led().await;
+        self.look(able, said, fence).await
+    }
+
+    async fn look(&self, able: &mut bool, said: &mut BTreeMap<EnvName, Unread>, fence: Fence) -> anyhow::Result<()> {
         let from = self.shell.clock.now();
         let app = self.desk.app();
         // Nothing is known about the app yet: the other watcher reads its workflow files first.
@@ -75,7 +82,7 @@ impl ServerWatcher {
         *able = self.aws && (*able || self.shell.beanstalk.available().await);
         let readings = if *able { self.survey(pipeline).await } else { unread(pipeline) };
         self.say(&readings, said);
-        self.desk.tell(Event::Surveyed(readings), None).await?;
+        self.desk.observed(Event::Surveyed(readings), fence).await?;
         self.shell.note_survey(&self.name, from);
         Ok(())
     }

@@ -56,7 +56,7 @@ aws = "no"
         ("GITHUB_TOKEN", "hunter2-canary"),
         ("GITHUB_API_URL", "http://github.example.org"),
         ("LOCKKEEPER_LISTEN", "8080"),
-        ("REDIS_URL", "redis://localhost"),
+        ("REDIS_URL", "localhost:6379"),
     ];
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let start = Start { environment, file: Some(file.to_owned()), arguments: vec![] };
@@ -69,7 +69,7 @@ aws = "no"
       GITHUB_TOKEN: is not a GitHub token; create a token (github_pat_… or ghp_…) of a user who is a required reviewer
       GITHUB_API_URL: http:// would show the token to the network; write https://; http:// is for loopback addresses
       LOCKKEEPER_LISTEN: "8080" cannot be read; write address and port: 127.0.0.1:8080
-      REDIS_URL: this version has only the embedded store; unset it, and run one replica
+      REDIS_URL: is not the address of a Redis; write it like rediss://user:password@host:6379/0, or redis:// without TLS
       approvers.slack_users: "ana" is not a user id; open the person's profile in Slack, ⋮, Copy member ID (U… or W…)
       require_tested: "maybe" is none of its values; write "off", "warn" or "all"
       remind_after: "1 fortnight" is not a duration; write it like "4h", "90m" or "10s"

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::redis::Redis;
+
 /// The app that most stories are about.
 pub const H: &str = "hypothesis/h";
 /// Its channel.
@@ -46,6 +48,8 @@ pub struct Town {
     pub sandbox: Sandbox,
     pub settings: String,
     bot: Option<Running>,
+    /// The shared store; the embedded one where there is none.
+    redis: Option<Redis>,
     data: TempDir,
 }
 
@@ -72,14 +76,33 @@ impl Town {
     pub async fn without_bot(settings: &str) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let sandbox = Sandbox::open(([127, 0, 0, 1], 0).into(), data.path()).await.expect("a sandbox");
-        Self { sandbox, settings: settings.to_owned(), bot: None, data }
+        Self { sandbox, settings: settings.to_owned(), bot: None, redis: None, data }
+    }
+
+    /// A town whose bot keeps what it knows in a Redis of the town's own, and has had its first look.
+    pub async fn on_redis() -> Self {
+        let mut town = Self::without_bot(SETTINGS).await;
+        town.redis = Some(Redis::start().await);
+        town.start().await;
+        town
+    }
+
+    /// Its bot keeps what it knows there from now on.
+    pub fn share(&mut self, redis: Redis) {
+        self.redis = Some(redis);
+    }
+
+    /// The town's Redis.
+    pub fn redis(&mut self) -> &mut Redis {
+        self.redis.as_mut().expect("a town on Redis")
     }
 
     /// The bot's settings, with the polling of a story.
     pub fn config(&self) -> Config {
         let config = self.sandbox.config(&self.settings).expect("good settings");
         let polling = Polling { active: Duration::from_millis(60), idle: Duration::from_millis(60) };
-        Config { polling, data: self.data.path().to_owned(), ..config }
+        let redis = self.redis.as_ref().map(|redis| redis.url().into());
+        Config { polling, data: self.data.path().to_owned(), redis, ..config }
     }
 
     /// Starts the bot and waits for its first look.
@@ -112,7 +135,8 @@ impl Town {
                 let (looked, surveyed) = (shell.looked(), shell.surveyed());
                 let since = |app| [&looked, &surveyed].iter().all(|seen| seen.get(app).is_some_and(|at| *at > from));
                 let all = shell.config.apps.keys().all(since);
-                let rest = shell.store.backlog().await.expect("a store").count;
+                // A store may have been away a moment ago.
+                let rest = shell.store.backlog().await.ok()?.count;
                 (all && rest == 0 && shell.sockets.connected() > 0).then_some(())
             })
             .await;

@@ -125,7 +125,7 @@ pub(super) fn claim(db: &Connection, ids: &Ids, now: Timestamp, until: Timestamp
     let mut statement = db.prepare_cached(
         "UPDATE effects SET attempts = attempts + 1, uncertain = uncertain OR leased IS NOT NULL, leased = ?2
          WHERE id IN (SELECT min(id) FROM effects GROUP BY lane) AND due <= ?1 AND (leased IS NULL OR leased <= ?1)
-         RETURNING id, app, lane, key, body, attempts, uncertain, created, expires",
+         RETURNING id, app, lane, key, body, attempts, uncertain, created, expires, leased",
     )?;
     let rows = statement.query_map([ms(now), ms(until)], |row| Ok((row.get::<_, i64>(0)?, claimed(row, ids, now)?)))?;
     let mut all = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -145,7 +145,17 @@ fn claimed(row: &Row<'_>, ids: &Ids, now: Timestamp) -> rusqlite::Result<Claimed
         uncertain: row.get("uncertain")?,
         created: time(row.get("created")?),
         expired: expires.is_some_and(|expires| expires <= ms(now)),
+        until: time(row.get("leased")?),
     })
+}
+
+pub(super) fn renew(db: &Connection, row: i64, from: Timestamp, until: Timestamp) -> rusqlite::Result<bool> {
+    let held = db.prepare_cached("UPDATE effects SET leased = ?3 WHERE id = ?1 AND leased = ?2")?.execute(params![
+        row,
+        ms(from),
+        ms(until)
+    ])?;
+    Ok(held == 1)
 }
 
 pub(super) fn retry(db: &Connection, row: i64, at: Timestamp, uncertain: bool) -> rusqlite::Result<()> {
@@ -180,10 +190,10 @@ pub(super) fn audit(db: &Connection, app: &AppName, limit: u32) -> rusqlite::Res
         .collect()
 }
 
-fn ms(time: Timestamp) -> i64 {
+pub(super) fn ms(time: Timestamp) -> i64 {
     time.as_millisecond()
 }
 
-fn time(ms: i64) -> Timestamp {
+pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }

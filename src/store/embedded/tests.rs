@@ -26,6 +26,7 @@ fn commit(app: &str, expected: u64) -> Commit {
         audit: vec![(expected + 1).to_string()],
         seen: Some(format!("{app} {expected}")),
         settle: None,
+        fence: None,
     }
 }
 

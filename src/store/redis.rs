@@ -1,0 +1,284 @@
+//! The shared store: one Redis for several replicas. Every commit and claim is one Lua script, so it is whole or not at all. Here is
+//! how Redis is asked; what the scripts do is beside it, in `redis/*.lua`.
+//!
+//! Keys (all below one prefix, on one primary; a Redis Cluster would need them in one slot): `app:NAME` version and document;
+//! `effect:N` an effect; `effects` their times of creation; `lane:LANE` a lane's effects in order; `lanes` when each lane's head is
+//! due; `unclaimed` where a keyed effect may be replaced; `audit:NAME` newest first; `seen` dedupe keys; `store` this store's id
+//! and the last number given to an effect; `leader` who leads, `fence` how often that changed, `looked` when each app was
+//! last seen at GitHub.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use jiff::{SignedDuration, Timestamp};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, FromRedisValue, RedisResult, Script, ScriptInvocation, cmd};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Backlog, Claimed, Commit, Committed, EffectId, Fence, Glance, NewEffect, Version};
+use crate::deploy::name::AppName;
+
+mod moving;
+
+/// What all keys begin with.
+const PREFIX: &str = "lockkeeper:";
+/// The longest that one call may take: below the time in which Slack wants an acknowledgement.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// A Redis. Clones share a connection, which is made when first needed and again whenever it broke.
+#[derive(Clone)]
+pub struct Redis {
+    connection: ConnectionManager,
+    scripts: Arc<Scripts>,
+}
+
+struct Scripts {
+    commit: Script,
+    claim: Script,
+    renew: Script,
+    retry: Script,
+    settle: Script,
+    lead: Script,
+    resign: Script,
+}
+
+/// A claimed effect as the script gives it: id, app, lane, key, whether it has one, body, attempts, uncertain, created, expires.
+type Row = (String, String, String, String, u8, String, u32, u8, i64, String);
+
+impl Redis {
+    /// A client of the Redis at `redis://` or `rediss://[user:password@]host[:port][/database]`. Nothing is asked yet. Has to be
+    /// called inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the address is none; the address is not in the error: it may hold a password.
+    pub fn new(url: &SecretString) -> Result<Self> {
+        let client = Client::open(url.expose_secret()).ok().context("REDIS_URL is not the address of a Redis")?;
+        // One quick try to connect for each call: a call that waits for Redis to come back is a person who waits.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_min_delay(Duration::from_millis(50))
+            .set_max_delay(Duration::from_millis(100))
+            .set_connection_timeout(Some(Duration::from_secs(1)))
+            .set_response_timeout(Some(PATIENCE));
+        let connection = ConnectionManager::new_lazy_with_config(client, config).context("make a Redis client")?;
+        Ok(Self { connection, scripts: Arc::new(Scripts::new()) })
+    }
+
+    /// Asks how Redis keeps what it is given.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn fitness(&self) -> Result<Fitness> {
+        let policy = cmd("CONFIG").arg("GET").arg("maxmemory-policy").to_owned();
+        let policy: Vec<String> = self.ask("read Redis's settings", &policy).await.unwrap_or_default();
+        let info: String = self.ask("read Redis's state", cmd("INFO").arg("persistence")).await?;
+        Ok(Fitness { policy: policy.into_iter().nth(1), appends: info.contains("aof_enabled:1") })
+    }
+
+    pub(super) async fn load(&self, app: &AppName) -> Result<Option<(Version, String)>> {
+        let key = key(&format!("app:{app}"));
+        let found: (Option<u64>, Option<String>) =
+            self.ask("load a document", cmd("HMGET").arg(key).arg("version").arg("document")).await?;
+        Ok(found.0.zip(found.1).map(|(version, document)| (Version(version), document)))
+    }
+
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let script = commit_of(&self.scripts.commit, &commit);
+        Ok(match self.run::<i64>("commit a decision", &script).await? {
+            -1 => Committed::Raced,
+            -2 => Committed::AlreadySeen,
+            -3 => Committed::Fenced,
+            version => Committed::Yes(Version(version.unsigned_abs())),
+        })
+    }
+
+    pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration) -> Result<Vec<Claimed>> {
+        let until = now.saturating_add(lease).context("add the lease to the time")?;
+        let mut script = self.scripts.claim.arg(ms(now));
+        script.arg(ms(until)).key(PREFIX);
+        let rows: Vec<Row> = self.run("claim effects", &script).await?;
+        Ok(rows.into_iter().map(|row| claimed(row, now, until)).collect())
+    }
+
+    pub(super) async fn renew(&self, id: &EffectId, from: Timestamp, until: Timestamp) -> Result<bool> {
+        let mut script = self.scripts.renew.arg(id.as_str());
+        script.arg(ms(from)).arg(ms(until)).key(PREFIX);
+        self.run("renew a claim", &script).await
+    }
+
+    pub(super) async fn lead(
+        &self,
+        me: &str,
+        time: Duration,
+        looked: &BTreeMap<AppName, Timestamp>,
+    ) -> Result<Option<Fence>> {
+        let mut script = self.scripts.lead.arg(me);
+        script.arg(time.as_millis() as u64).key(PREFIX);
+        for (app, at) in looked {
+            script.arg(app.as_str()).arg(ms(*at));
+        }
+        Ok(self.run::<Option<u64>>("lead", &script).await?.map(Fence))
+    }
+
+    pub(super) async fn resign(&self, me: &str) -> Result<()> {
+        let mut script = self.scripts.resign.arg(me);
+        script.key(PREFIX);
+        self.run::<i64>("resign", &script).await.map(drop)
+    }
+
+    pub(super) async fn glance(&self, apps: &[AppName]) -> Result<BTreeMap<AppName, Glance>> {
+        let mut pipe = redis::pipe();
+        for app in apps {
+            pipe.hget(key(&format!("app:{app}")), "version");
+            pipe.hget(key("looked"), app.as_str());
+        }
+        let mut connection = self.connection.clone();
+        let found: Vec<Option<u64>> = bounded("see what others changed", pipe.query_async(&mut connection)).await?;
+        let glances = apps.iter().zip(found.chunks(2)).filter_map(|(app, found)| {
+            let looked = found.get(1).copied().flatten().and_then(|ms| i64::try_from(ms).ok()).map(time);
+            Some((app.clone(), Glance { version: Version(found.first().copied().flatten()?), looked }))
+        });
+        Ok(glances.collect())
+    }
+
+    pub(super) async fn retry(&self, id: &EffectId, at: Timestamp, uncertain: bool) -> Result<()> {
+        let mut script = self.scripts.retry.arg(id.as_str());
+        script.arg(ms(at)).arg(u8::from(uncertain)).key(PREFIX);
+        self.run::<i64>("give an effect back", &script).await.map(drop)
+    }
+
+    pub(super) async fn settle(&self, id: &EffectId) -> Result<()> {
+        let mut script = self.scripts.settle.arg(id.as_str());
+        script.key(PREFIX);
+        self.run::<i64>("settle an effect", &script).await.map(drop)
+    }
+
+    pub(super) async fn next_due(&self) -> Result<Option<Timestamp>> {
+        let first: Vec<(String, f64)> = self
+            .ask("see which effect is due next", cmd("ZRANGE").arg(key("lanes")).arg(0).arg(0).arg("WITHSCORES"))
+            .await?;
+        Ok(first.first().map(|(_, due)| time(*due as i64)))
+    }
+
+    pub(super) async fn backlog(&self) -> Result<Backlog> {
+        let count: u64 = self.ask("count the effects", cmd("ZCARD").arg(key("effects"))).await?;
+        let oldest: Vec<(String, f64)> = self
+            .ask("find the oldest effect", cmd("ZRANGE").arg(key("effects")).arg(0).arg(0).arg("WITHSCORES"))
+            .await?;
+        Ok(Backlog { count, oldest: oldest.first().map(|(_, created)| time(*created as i64)) })
+    }
+
+    pub(super) async fn audit(&self, app: &AppName, limit: u32) -> Result<Vec<String>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let command = cmd("LRANGE").arg(key(&format!("audit:{app}"))).arg(0).arg(limit - 1).to_owned();
+        let lines: Vec<String> = self.ask("read the audit log", &command).await?;
+        Ok(lines.iter().map(|line| moving::dated(line).1.to_owned()).collect())
+    }
+
+    async fn ask<T: FromRedisValue>(&self, what: &'static str, command: &Cmd) -> Result<T> {
+        let mut connection = self.connection.clone();
+        bounded(what, command.query_async(&mut connection)).await
+    }
+
+    async fn run<T: FromRedisValue>(&self, what: &'static str, script: &ScriptInvocation<'_>) -> Result<T> {
+        let mut connection = self.connection.clone();
+        bounded(what, script.invoke_async(&mut connection)).await
+    }
+}
+
+/// How Redis keeps what it is given, as far as it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitness {
+    /// What it does when its memory is full: `noeviction`; some hosts do not say.
+    pub policy: Option<String>,
+    /// Whether it writes an append-only file: without one, a crash loses up to an hour.
+    pub appends: bool,
+}
+
+impl Fitness {
+    /// # Errors
+    /// When it would throw away what it was given: a decision, a dedupe key.
+    pub fn keeps(&self) -> Result<()> {
+        match self.policy.as_deref() {
+            Some("noeviction") | None => Ok(()),
+            Some(other) => bail!(
+                "Redis would throw decisions away when its memory is full (maxmemory-policy {other}): set maxmemory-policy noeviction"
+            ),
+        }
+    }
+}
+
+impl Scripts {
+    fn new() -> Self {
+        let script = |text: &str| Script::new(&format!("{}{text}", include_str!("redis/lanes.lua")));
+        Self {
+            commit: script(include_str!("redis/commit.lua")),
+            claim: script(include_str!("redis/claim.lua")),
+            retry: script(include_str!("redis/retry.lua")),
+            settle: script(include_str!("redis/settle.lua")),
+            renew: script(include_str!("redis/renew.lua")),
+            lead: script(include_str!("redis/lead.lua")),
+            resign: script(include_str!("redis/resign.lua")),
+        }
+    }
+}
+
+fn commit_of<'a>(script: &'a Script, commit: &Commit) -> ScriptInvocation<'a> {
+    let mut call = script.key(PREFIX);
+    let optional = |call: &mut ScriptInvocation<'a>, text: Option<&str>| {
+        call.arg(text.unwrap_or_default()).arg(u8::from(text.is_some()));
+    };
+    call.arg(commit.app.as_str()).arg(commit.expected.0).arg(ms(commit.at)).arg(&commit.document);
+    optional(&mut call, commit.seen.as_deref());
+    optional(&mut call, commit.settle.as_ref().map(EffectId::as_str));
+    call.arg(commit.fence.map(|Fence(fence)| fence.to_string()).unwrap_or_default());
+    // Taken only by a store that has no id yet.
+    call.arg(format!("{:032x}", fastrand::u128(..))).arg(commit.effects.len());
+    for NewEffect { lane, key, body, expires } in &commit.effects {
+        call.arg(lane);
+        optional(&mut call, key.as_deref());
+        call.arg(body).arg(expires.map(ms).map(|ms| ms.to_string()).unwrap_or_default());
+    }
+    call.arg(&commit.audit);
+    call
+}
+
+fn claimed(row: Row, now: Timestamp, until: Timestamp) -> Claimed {
+    let (id, app, lane, key, has_key, body, attempts, uncertain, created, expires) = row;
+    Claimed {
+        id: EffectId::new(id),
+        app: AppName::new(app),
+        lane,
+        key: (has_key == 1).then_some(key),
+        body,
+        attempts,
+        uncertain: uncertain == 1,
+        created: time(created),
+        until: time(ms(until)),
+        expired: expires.parse().is_ok_and(|expires: i64| expires <= ms(now)),
+    }
+}
+
+/// No call waits for longer than [`PATIENCE`], whatever the connection is doing. The error says nothing of the address.
+async fn bounded<T>(what: &'static str, call: impl Future<Output = RedisResult<T>>) -> Result<T> {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(answer) => answer.map_err(|error| anyhow!("{what}: redis: {}", error.category())),
+        Err(_) => bail!("{what}: redis did not answer in time"),
+    }
+}
+
+fn key(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
+fn ms(time: Timestamp) -> i64 {
+    time.as_millisecond()
+}
+
+fn time(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+}
