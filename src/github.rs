@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod dispatch;
 mod error;
 mod etag;
+pub mod mend;
 pub mod revert;
 pub mod rights;
 pub mod runs;

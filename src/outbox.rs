@@ -270,8 +270,7 @@ async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<F
         Action::Approve { .. }
         | Action::ApproveShown(_)
         | Action::Reject { .. }
-        | Action::Dispatch(Dispatch::Pass(_))
-        | Action::Mend(_) => {
+        | Action::Dispatch(Dispatch::Pass(_)) => {
             facts.run = shell.github.facts(pipeline()?, run, &app.deployed()).await.map_err(unread)?;
         }
         Action::Remind(ref remind) if remind.wants_run() => {
@@ -279,6 +278,12 @@ async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<F
         }
         Action::RollForward(ref forward) => {
             facts.suspect = shell.github.suspect(pipeline()?, forward.pr()).await.map_err(unread)?;
+        }
+        Action::Mend(_) => {
+            let (github, pipeline, deployed) = (&shell.github, pipeline()?, app.deployed());
+            let read = tokio::try_join!(github.facts(pipeline, run, &deployed), github.look(pipeline));
+            let (run, look) = read.map_err(unread)?;
+            (facts.run, facts.look) = (run, Some(look));
         }
         Action::Dispatch(_) => facts.look = Some(shell.github.look(pipeline()?).await.map_err(unread)?),
         Action::Tested { .. }

@@ -145,6 +145,7 @@ impl Watcher {
             Wanted::WhyCancelled(id, jobs) => {
                 Some(Finding::WhyCancelled(id, github.why_cancelled(&pipeline.repo, &jobs).await?))
             }
+            Wanted::Symptoms(id, job) => Some(Finding::Symptoms(id, job, github.symptoms(&pipeline.repo, job).await?)),
             Wanted::Range { base, head } => {
                 let range = github.range(pipeline, &base, &head).await?;
                 Some(Finding::Range { base, head, range })

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::aftermath::Verified;
 use super::change::ChangeKey;
 use super::dispatch::Orders;
+use super::doctor::{self, Examined};
 use super::dora::Chronicle;
 use super::effect::Effect;
 use super::event::{Event, Finding, Look, Outcome, Wanted};
@@ -314,6 +315,11 @@ impl App {
                     tracked.cancelled_by = Some(why);
                 }
             }
+            Finding::Symptoms(run, job, texts) => {
+                if let Some(tracked) = self.state.runs.get_mut(&run) {
+                    tracked.examined = Some(Examined { job, cause: doctor::read(&texts) });
+                }
+            }
             Finding::Range { base, head, range } => self.state.ranges.insert(base, head, range, now),
         }
     }
@@ -331,6 +337,7 @@ impl App {
         let unread = self.next_of_history(pipeline).filter(|id| self.state.runs.get(id).is_some_and(|t| !t.outdated));
         wanted.extend(unread.map(Wanted::Details));
         wanted.extend(self.state.runs.values().filter_map(why_cancelled));
+        wanted.extend(self.state.runs.values().filter_map(symptoms));
         wanted.extend(self.wanted_ranges(now).into_iter().map(|(base, head)| Wanted::Range { base, head }));
         wanted
     }
@@ -362,6 +369,7 @@ impl App {
             (Effect::Approve(verdict) | Effect::Reject(verdict), outcome) => self.answered(verdict, outcome, now),
             (Effect::Dispatch(order), outcome) => self.dispatched(order, outcome, now),
             (Effect::Revert(reverting), outcome) => self.reverted(reverting, outcome, now),
+            (Effect::Mend(repair), outcome) => self.mended(repair, outcome, now),
             (
                 Effect::Examine(..)
                 | Effect::Notice(..)
@@ -370,7 +378,6 @@ impl App {
                 | Effect::Answer(..)
                 | Effect::Whisper { .. }
                 | Effect::Form(..)
-                | Effect::Mend(_)
                 | Effect::Mark(_)
                 | Effect::Set(_)
                 | Effect::Record(_),
@@ -385,4 +392,10 @@ fn why_cancelled(tracked: &Tracked) -> Option<Wanted> {
     let askable =
         tracked.is_known() && tracked.noticed && tracked.cancelled_by.is_none() && !tracked.unfinished.is_empty();
     (cancelled && askable).then(|| Wanted::WhyCancelled(tracked.run.id, tracked.unfinished.clone()))
+}
+
+/// What the first failed job's check says is asked for once.
+fn symptoms(tracked: &Tracked) -> Option<Wanted> {
+    let failing = tracked.failing.as_ref().filter(|_| tracked.noticed && !tracked.is_due())?;
+    (!tracked.is_examined()).then_some(Wanted::Symptoms(tracked.run.id, failing.id))
 }

@@ -327,7 +327,7 @@ impl App {
                 }
                 (Some(why), message)
             }
-            Outcome::Failed(why) | Outcome::Refused(why) => {
+            Outcome::NotDone { why, .. } | Outcome::Failed(why) | Outcome::Refused(why) => {
                 let message = self.verdict_unclear(verdict);
                 (Some(format!("failed: {why}")), message)
             }

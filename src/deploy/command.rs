@@ -6,6 +6,7 @@ mod environments;
 use super::action::Action;
 use super::change::PrRef;
 use super::dispatch::Dispatch;
+use super::mend::Mend;
 use super::message::{Line, Message, Part, Span};
 use super::name::PrNumber;
 use super::revert::RollForward;
@@ -88,6 +89,8 @@ pub const COMMANDS: &[Usage] = &[
     ),
     usage("start", "<app>", "starts Deploy for the newest commit", "start h"),
     usage("revert", "<app> <pr>", "opens the pull request that takes a change back, to roll forward", "revert h #4501"),
+    usage("retry", "<app>", "runs the failed jobs of the newest run again", "retry h"),
+    usage("cancel", "<app>", "cancels the run that goes on", "cancel h"),
     usage("where", "<pr or link>", "follows a change to production", "where #4501"),
     usage(
         "hold",
@@ -102,7 +105,7 @@ pub const COMMANDS: &[Usage] = &[
 ];
 
 /// Commands that are promised and not there yet.
-pub const NOT_YET: &[&str] = &["retry", "cancel", "health", "env", "link", "unlink"];
+pub const NOT_YET: &[&str] = &["health", "env", "link", "unlink"];
 
 /// What people type in need. There is no such command, and they are told why.
 const ROLLBACK: [&str; 4] = ["rollback", "roll-back", "roll", "undo"];
@@ -175,6 +178,8 @@ pub fn parse(text: &str) -> Result<Command, Misread> {
         "redeploy" => args.app().map(|(app, rest)| act(app, Action::Dispatch(redeploy(rest)))),
         "start" => args.only_app().map(|app| act(app, Action::Dispatch(Dispatch::Start))),
         "revert" => args.app_and_change().map(|(app, pr)| act(app, Action::RollForward(RollForward::Propose(pr)))),
+        "retry" => args.only_app().map(|app| act(app, Action::Mend(Mend::Retry))),
+        "cancel" => args.only_app().map(|app| act(app, Action::Mend(Mend::Cancel))),
         "where" => args.change().map(|pr| Command::Ask(Question::Where(pr))),
         "hold" => args.app_and_reason().map(|(app, reason)| act(app, Action::Hold { reason })),
         "release" => args.only_app().map(|app| act(app, Action::Release)),
@@ -498,6 +503,8 @@ mod tests {
                 ),
             ),
             ("start h", act(app(), Action::Dispatch(Dispatch::Start))),
+            ("retry h", act(app(), Action::Mend(Mend::Retry))),
+            ("cancel \"h\"", act(app(), Action::Mend(Mend::Cancel))),
             ("where 4501", Command::Ask(Question::Where(pr_of(None, 4501)))),
             ("where hypothesis/h#4501", Command::Ask(Question::Where(pr_of(Some("hypothesis/h"), 4501)))),
             (
@@ -526,7 +533,7 @@ mod tests {
             ("redploy h", "There is no `redploy`. Did you mean `/ship redeploy`?"),
             ("frobnicate", "There is no `frobnicate`. `/ship help` shows what there is."),
             ("x", "There is no `x`. `/ship help` shows what there is."),
-            ("retry h", "`/ship retry` is not there yet. `/ship help` shows what is."),
+            ("revert h", "`/ship revert` is not there yet. `/ship help` shows what is."),
             ("ping", "Which app? Type `/ship ping <app>`."),
             ("approve \"\"", "Which app? Type `/ship approve <app> [environment…]`."),
             ("hold h", "Why? The others will read it. Type `/ship hold <app> <reason>`."),

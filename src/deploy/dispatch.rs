@@ -368,6 +368,7 @@ impl App {
             Outcome::Failed(_)
             | Outcome::Done
             | Outcome::Posted { .. }
+            | Outcome::NotDone { .. }
             | Outcome::NotPending { .. }
             | Outcome::Revert(_) => {
                 let message = self.start_unknown(&order);
@@ -436,9 +437,10 @@ impl App {
     }
 
     /// Who started a run, in Slack: whoever asked for it here, else whose account did.
-    pub(super) fn starter_id(&self, tracked: &Tracked) -> Option<&SlackId> {
+    pub(super) fn starter_id<'a>(&'a self, tracked: &'a Tracked) -> Option<&'a SlackId> {
         let order = self.state.orders.of(&tracked.run);
-        order.map(|order| &order.request.by).or_else(|| self.policy.people.slack(&tracked.run.triggered_by))
+        let asked = self.retried_by(tracked).or(order.map(|order| &order.request.by));
+        asked.or_else(|| self.policy.people.slack(&tracked.run.triggered_by))
     }
 
     /// Mentions whoever started a run.

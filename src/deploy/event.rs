@@ -57,9 +57,9 @@ pub enum Event {
 pub struct Facts {
     /// Who asks.
     pub person: Person,
-    /// The state of the newest run; only for approve and reject, and only where there is one.
+    /// The state of the newest run; only for what is done to a run, and only where there is one.
     pub run: Option<RunFacts>,
-    /// The lists of runs, fresh; for what starts a workflow.
+    /// The lists of runs, fresh; for what starts a workflow or a run.
     pub look: Option<Look>,
     /// The pull request that is to be reverted; only for that, and only where there is one.
     pub suspect: Option<Suspect>,
@@ -110,6 +110,8 @@ pub enum Wanted {
     Details(RunId),
     /// Why a run was cancelled; the jobs whose annotations tell it.
     WhyCancelled(RunId, Vec<u64>),
+    /// What GitHub says about a job that failed.
+    Symptoms(RunId, u64),
     /// What lies between two commits.
     Range {
         /// What an environment has.
@@ -128,6 +130,8 @@ pub enum Finding {
     Gone(RunId),
     /// Why it was cancelled.
     WhyCancelled(RunId, CancelledBy),
+    /// What GitHub says about a job that failed; from outside, and only looked through.
+    Symptoms(RunId, u64, Vec<String>),
     /// `None` when GitHub does not know one of the commits any more.
     Range {
         /// As asked.
@@ -175,6 +179,13 @@ pub enum Outcome {
     Lost,
     /// What became of a revert.
     Revert(Reverted),
+    /// GitHub did not do to a run what was asked, and never will: the run as it is now.
+    NotDone {
+        /// The run now.
+        run: Box<Run>,
+        /// One lowercase fragment for the log.
+        why: String,
+    },
     /// Given up after several tries, or refused for good: one lowercase fragment for the log, without secrets.
     Failed(String),
 }

@@ -34,6 +34,10 @@ impl App {
         if !tracked.places.is_empty() || !tracked.run.is_over() {
             message = self.environment_lines(tracked).into_iter().fold(message, Message::text);
         }
+        let newest = self.is_newest(tracked) || (tracked.run.workflow == Workflow::Redeploy && self.is_latest(tracked));
+        if newest && tracked.run.is_over() && matches!(phase, Phase::Failed | Phase::TimedOut) {
+            message = self.diagnosis(message, tracked);
+        }
         for line in self.warnings(tracked, &phase) {
             message = message.text(line);
         }
@@ -51,6 +55,9 @@ impl App {
         let mut line = Line::default().bold(name).say(" · ").link(cut(&run.title, 120), run.url.clone());
         if run.attempt > 1 {
             line = line.say(format!(" · attempt {}", run.attempt));
+            if let Some(by) = self.retried_by(tracked) {
+                line = line.say(", started by ").then(self.who(by, tracked));
+            }
         }
         if self.pipeline().is_some_and(|pipeline| pipeline.branch != run.branch) {
             line = line.say(" · ⚠️ from branch ").code(cut(&run.branch, 60));
@@ -276,15 +283,8 @@ impl App {
     }
 
     pub(super) fn next_step(&self, tracked: &Tracked, phase: &Phase) -> Option<Line> {
-        let page = |words: &str| Line::plain(words).link("on GitHub", tracked.run.url.clone());
         match phase {
-            Phase::Failed | Phase::TimedOut if tracked.run.attempt > 1 => {
-                let attempt = tracked.run.attempt;
-                Some(page(&format!("This was attempt {attempt}: ask for help. The job’s log is ")).say("."))
-            }
-            Phase::Failed | Phase::TimedOut => Some(
-                page("Next: look at the job, then re-run the failed jobs ").say(". If it fails again, ask for help."),
-            ),
+            Phase::Failed | Phase::TimedOut => self.after_failure(tracked),
             Phase::CancelledBy(_) | Phase::Cancelled | Phase::Rejected
                 if tracked.run.workflow == Workflow::Redeploy =>
             {
@@ -292,11 +292,12 @@ impl App {
                 Some(Line::plain("If it is still needed, type ").code(again).say("."))
             }
             Phase::Broken => Some(Line::plain("Next: repair the workflow file with a new pull request.")),
-            Phase::CancelledBy(_) | Phase::Cancelled | Phase::Rejected => Some(
-                Line::plain("Its changes are still to be deployed: they ship with the next run, or re-run this one ")
-                    .link("on GitHub", tracked.run.url.clone())
-                    .say("."),
-            ),
+            Phase::CancelledBy(_) | Phase::Cancelled | Phase::Rejected => {
+                let line = Line::plain("Its changes are still to be deployed: they ship with the next run, or ");
+                let (word, does) =
+                    if tracked.started { ("retry", "runs this one again") } else { ("start", "starts one") };
+                Some(line.code(format!("{} {word} {}", self.policy.command, self.state.name)).say(format!(" {does}.")))
+            }
             Phase::Queued
             | Phase::Building
             | Phase::OnTest
@@ -307,6 +308,28 @@ impl App {
             | Phase::Ending
             | Phase::Superseded => None,
         }
+    }
+
+    fn after_failure(&self, tracked: &Tracked) -> Option<Line> {
+        if let Some(retrying) = self.retrying(tracked) {
+            return Some(retrying);
+        }
+        // The cause says what helps instead.
+        if self.is_without_secrets(tracked) {
+            return None;
+        }
+        let attempt = tracked.run.attempt;
+        if attempt > 1 {
+            return Some(Line::plain(format!(
+                "This was attempt {attempt}: ask for help. The job’s log is linked above."
+            )));
+        }
+        Some(match self.can_retry(tracked) {
+            true => Line::plain("Next: look at the job, then retry its failed jobs. If it fails again, ask for help."),
+            false => Line::plain(
+                "Next: look at the job. Its failed jobs can be retried while it is the newest run and nothing is on hold.",
+            ),
+        })
     }
 
     /// Where production has commits that a run lacks: approving the run would take them away. A plain rollback first.

@@ -27,6 +27,7 @@ impl App {
         if let (true, false, Some(shown)) = (current && *phase != Phase::Ending, held, self.offered(tracked)) {
             buttons.push(self.approve_button("Approve production…", &shown, true));
         }
+        buttons.extend(self.mend_buttons(tracked, phase));
         if current && !self.untested(&ships).is_empty() && places_in(tracked, |s| s == State::Deployed).next().is_some()
         {
             buttons.push(self.button("I tested mine", What::Tested));
@@ -129,7 +130,7 @@ impl App {
 }
 
 /// How many changes of how many people a run ships.
-fn extent(tracked: &Tracked, ships: &[Shipped]) -> String {
+pub(super) fn extent(tracked: &Tracked, ships: &[Shipped]) -> String {
     if tracked.bases.is_empty() {
         return "What production runs is not known, so its changes cannot be listed.".into();
     }

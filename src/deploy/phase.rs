@@ -98,7 +98,7 @@ impl App {
             || (tracked.is_known() && !tracked.is_due() && tracked.unfinished.is_empty());
         match &tracked.cancelled_by {
             _ if !asked => Phase::Ending,
-            Some(CancelledBy::Person(login)) => Phase::CancelledBy(login.clone()),
+            Some(CancelledBy::Person(login)) => Phase::CancelledBy(self.canceller(tracked, login)),
             Some(CancelledBy::Timeout) => Phase::TimedOut,
             Some(CancelledBy::Group) => Phase::Superseded,
             Some(CancelledBy::Unsaid) | None if self.superseder(tracked).is_some() => Phase::Superseded,

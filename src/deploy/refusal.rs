@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::event::Unreachable;
+use super::mend_text::Unmended;
 use super::message::{Line, Message};
 use super::name::{AppName, EnvName, PrNumber, SlackId};
 use super::phase::Phase;
@@ -141,6 +142,8 @@ pub enum Refusal {
     NotHeld(AppName),
     /// The change is not reverted.
     NoRevert(NoRevert),
+    /// A run is not mended.
+    Mend(Unmended),
 }
 
 impl Refusal {
@@ -199,6 +202,7 @@ impl Refusal {
                 .say(format!(" is not waiting for an approval: {}", not_waiting(phase))),
             Self::Misread(sentence) => sentence.clone(),
             Self::NoRevert(why) => why.line(),
+            Self::Mend(why) => why.line(),
             plain => Line::plain(plain.words()),
         }
     }
@@ -249,6 +253,7 @@ impl Refusal {
             Self::Starting { .. } => "somebody was faster",
             Self::OnItsWay(_) => "on its way already",
             Self::NoRevert(why) => why.reason(),
+            Self::Mend(why) => why.reason(),
         }
     }
 
@@ -308,6 +313,7 @@ impl Refusal {
             Self::OnHold { .. }
             | Self::Misread(_)
             | Self::NoRevert(_)
+            | Self::Mend(_)
             | Self::Redeployed { .. }
             | Self::Starting { .. }
             | Self::OnItsWay(_)

@@ -66,7 +66,8 @@ impl App {
             tracked.is_known() && (tracked.run.workflow == Workflow::Redeploy || self.ships(tracked).is_some());
         let half_empty = tracked.shown.is_none() && !complete && now.duration_since(tracked.run.started_at) < PATIENCE;
         // How a run ended is said once it is known, not guessed and corrected.
-        let unclear = tracked.run.is_over() && (tracked.is_due() || self.phase(tracked) == Phase::Ending);
+        let unclear = tracked.run.is_over()
+            && (tracked.is_due() || !tracked.is_examined() || self.phase(tracked) == Phase::Ending);
         if half_empty || unclear {
             return None;
         }
@@ -170,7 +171,8 @@ impl App {
 
     /// Whether what is known of a run is of now: while a closer look is due, its places are those of before.
     pub(super) fn is_clear(&self, tracked: &Tracked) -> bool {
-        tracked.is_known() && !tracked.is_due() && !tracked.is_lagging() && self.phase(tracked) != Phase::Ending
+        let looked_at = tracked.is_known() && !tracked.is_due() && tracked.is_examined();
+        looked_at && !tracked.is_lagging() && self.phase(tracked) != Phase::Ending
     }
 
     pub(super) fn failed_production(&self, tracked: &Tracked) -> bool {

@@ -21,12 +21,14 @@ use super::change::{Change, ChangeKey, PrRef, Range, Standing};
 use super::effect::Effect;
 use super::event::{Event, Facts, Finding, Look, Outcome, RunFacts, Unreachable, Wanted};
 use super::form::{Entry, Input, Tick, View};
+use super::mend::{Attempt, Mend};
 use super::message::{Message, Part, Shown, What};
 use super::name::{EnvName, Login, RequestId, RunId, Sha, SlackId};
 use super::pipeline::{Environment, Kind, Pipeline};
 use super::policy::{Account, Approvers, People, Person, Policy, RequireTested};
 use super::revert::{Fix, Suspect};
 use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Status, Step, Workflow};
+use super::server::{ServerEvent, Servers, Unread};
 
 /// A GitHub to be told by hand, the app that watches it, and what the app said.
 pub struct Story {
@@ -35,6 +37,8 @@ pub struct Story {
     pub main: Vec<Change>,
     pub runs: Vec<(Run, Details)>,
     pub why: BTreeMap<RunId, CancelledBy>,
+    /// What the check of any failed job says.
+    pub symptoms: Vec<String>,
     pub said: Vec<String>,
     pub waiting: Vec<Effect>,
     /// Open pull requests that revert another one.
@@ -98,6 +102,7 @@ impl Story {
             main: Vec::new(),
             runs: Vec::new(),
             why: BTreeMap::new(),
+            symptoms: Vec::new(),
             said: Vec::new(),
             waiting: Vec::new(),
             reverts: BTreeMap::new(),
@@ -269,10 +274,7 @@ impl Story {
 
     /// The core looks at GitHub until it wants to know nothing more.
     pub fn look(&mut self) -> &mut Self {
-        let mut runs: Vec<Run> = self.runs.iter().map(|(run, _)| run.clone()).collect();
-        runs.reverse();
-        let main = self.main.last().expect("a commit").head.clone();
-        self.tell(Event::Seen(Look { runs, main }));
+        self.tell(Event::Seen(self.lists()));
         for _ in 0..20 {
             let wanted = self.app.wanted(self.now);
             if wanted.is_empty() {
@@ -293,6 +295,7 @@ impl Story {
             Wanted::WhyCancelled(id, _) => {
                 Finding::WhyCancelled(id, self.why.get(&id).cloned().unwrap_or(CancelledBy::Unsaid))
             }
+            Wanted::Symptoms(id, job) => Finding::Symptoms(id, job, self.symptoms.clone()),
             Wanted::Range { base, head } => {
                 let range = self.range(&base, &head);
                 Finding::Range { base, head, range }
@@ -364,13 +367,10 @@ impl Story {
             gates: details.gates.clone(),
             ranges: compared.collect(),
         };
-        let mut runs: Vec<Run> = self.runs.iter().map(|(run, _)| run.clone()).collect();
-        runs.reverse();
-        let main = self.main.last().expect("a commit").head.clone();
         let suspect =
             if let Action::RollForward(forward) = &request.action { self.suspect(forward.pr()) } else { None };
         let person = person(request.by.as_str());
-        Facts { run: Some(facts), look: Some(Look { runs, main }), suspect, ..Facts::of(person) }
+        Facts { run: Some(facts), look: Some(self.lists()), suspect, ..Facts::of(person) }
     }
 
     fn suspect(&self, number: u64) -> Option<Suspect> {
@@ -385,6 +385,11 @@ impl Story {
             base: "main".into(),
             reverted_by: self.reverts.get(&number).cloned(),
         })
+    }
+
+    fn lists(&self) -> Look {
+        let runs = self.runs.iter().rev().map(|(run, _)| run.clone()).collect();
+        Look { runs, main: self.main.last().expect("a commit").head.clone() }
     }
 
     /// Tells the core something, and hears what it says.

@@ -182,6 +182,7 @@ impl App {
         if tracked.failing.is_some() {
             let what = if phase == Phase::TimedOut { "⌛ Ran into a time limit" } else { "❌ Failed" };
             message = message.text(self.failed_line(tracked, what));
+            message = self.cause_line(tracked).into_iter().fold(message, Message::text);
         }
         message = message.text(self.live_line());
         let unknown = tracked.places.iter().filter(|(name, place)| {
@@ -202,6 +203,7 @@ impl App {
         let line = self.starter(tracked).say(format!(": {} ", self.state.name));
         let line = line.link(tracked.run.label(), tracked.run.url.clone()).say(" did not get to production.");
         let message = Message::line(line).text(self.state_line(tracked, phase));
+        let message = self.cause_line(tracked).into_iter().fold(message, Message::text);
         self.next_step(tracked, phase).into_iter().fold(message, Message::text)
     }
 
@@ -219,11 +221,11 @@ impl App {
                 .code(self.start_command())
                 .say("."),
             None if !tracked.run.is_over() => next.link("look at the run", tracked.run.url.clone()).say(
-                ". Its failed jobs can be re-run once the other environments are through, approved or rejected; approving them puts this version there.",
+                ". Its failed jobs can be retried once the other environments are through, approved or rejected; approving them puts this version there.",
             ),
             None => next
                 .link("look at the run", tracked.run.url.clone())
-                .say(" and re-run its failed jobs. There is no rollback; repair by rolling forward."),
+                .say(", then retry its failed jobs at its notice. There is no rollback; repair by rolling forward."),
         }
     }
 

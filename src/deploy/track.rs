@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::doctor::Examined;
+use super::mend::{Means, Mended};
 use super::name::{EnvName, Sha, SlackId};
 use super::pipeline::Pipeline;
 use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Status, Step};
@@ -41,6 +43,12 @@ pub struct Tracked {
     pub unfinished: Vec<u64>,
     /// Why it was cancelled, where GitHub was asked.
     pub cancelled_by: Option<CancelledBy>,
+    /// What was found out about the job that failed.
+    #[serde(default)]
+    pub examined: Option<Examined>,
+    /// What somebody in Slack did to it.
+    #[serde(default)]
+    pub mended: BTreeMap<Means, Mended>,
     /// What each production environment ran before this run came to it.
     pub bases: BTreeMap<EnvName, Sha>,
     /// For a redeploy: the number of each environment's last deployment before.
@@ -136,6 +144,9 @@ pub enum Why {
 /// What failed first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failing {
+    /// The job's id.
+    #[serde(default)]
+    pub id: u64,
     /// The job, as GitHub shows it.
     pub job: String,
     /// Its environment.
@@ -180,6 +191,8 @@ impl Tracked {
             approvals: BTreeMap::new(),
             unfinished: Vec::new(),
             cancelled_by: None,
+            examined: None,
+            mended: BTreeMap::new(),
             bases: BTreeMap::new(),
             deployments: BTreeMap::new(),
             replaced: BTreeSet::new(),
@@ -263,6 +276,12 @@ impl Tracked {
             .map(|job| failing(pipeline, job));
     }
 
+    /// Whether GitHub was asked about the job that failed, if one did.
+    pub fn is_examined(&self) -> bool {
+        let asked = |failing: &Failing| self.examined.as_ref().is_some_and(|examined| examined.job == failing.id);
+        self.failing.as_ref().is_none_or(asked)
+    }
+
     /// How far it is at an environment.
     pub fn state(&self, environment: &EnvName) -> Option<State> {
         self.places.get(environment).map(|place| place.state)
@@ -297,6 +316,7 @@ impl Tracked {
 fn failing(pipeline: &Pipeline, job: &Job) -> Failing {
     let broken = |step: &&Step| matches!(step.conclusion, Some(Conclusion::Failure | Conclusion::TimedOut));
     Failing {
+        id: job.id,
         job: job.name.clone(),
         environment: pipeline.environment_of_job(&job.name).map(|e| e.name.clone()),
         step: job.steps.iter().find(broken).map(|step| step.name.clone()),

@@ -29,17 +29,22 @@ async fn canada_failed_and_its_job_is_run_again() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ❓ Production (Canada): unknown
+    Likely cause: not to be seen from here; the job’s log says more.
+    Elastic Beanstalk, Production (Canada): Updating, Info: Command is executing on all instances.
+    (time) INFO Deploying new version to instance(s).
+    (time) INFO Environment update is starting.
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
-    Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Retry failed jobs
     ");
     assert_snapshot!(town.broadcasts().join("\n---\n"), @"
     <@UBEN>: h run 812 did not get through production.
     ❌ Failed at Production (Canada): job Production (Canada) / Deploy, step “Install dependencies and run deploy script”
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     ❓ Production (Canada): the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
-    Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    Next: look at the run, then retry its failed jobs at its notice. There is no rollback; repair by rolling forward.
     ");
     assert_eq!(town.rang_since(before), ["UBEN"], "once, whoever approved");
     town.command("UCHI", "status h").await;
@@ -114,7 +119,7 @@ async fn cancelled_half_way_through_production() {
     ❓ Production: unknown
     ⏹️ Production (WebSocket), Production (Canada): cancelled, not touched
     ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) and Production (Canada) run 62f5268
-    Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
+    Its changes are still to be deployed: they ship with the next run, or /deploy retry h runs this one again.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
@@ -122,7 +127,7 @@ async fn cancelled_half_way_through_production() {
     <@UBEN>: h run 812 was cancelled by chi-gh in the middle of production.
     ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) and Production (Canada) run 62f5268
     ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
-    Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    Next: look at the run, then retry its failed jobs at its notice. There is no rollback; repair by rolling forward.
     ");
     town.command("UCHI", "status h").await;
     assert_snapshot!(town.told("UCHI"), @"
@@ -254,15 +259,20 @@ async fn a_redeploy_that_fails_half_way() {
     ❓ Production: unknown
     ▫️ Production (WebSocket): skipped
     ✅ Production (Canada): done (time)
+    Likely cause: not to be seen from here; the job’s log says more.
+    Elastic Beanstalk, Production: Updating, Info: Command is executing on all instances.
+    (time) INFO Deploying new version to instance(s).
+    (time) INFO Environment update is starting.
     ⚠️ Production is split: Production runs 62f5268, its servers unknown · Production (WebSocket) and Production (Canada) run 62f5268
-    Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
+    Retry failed jobs
     ");
     assert_snapshot!(town.broadcasts().join("\n---\n"), @"
     <@UBEN>: h redeploy 41 did not get through production.
     ❌ Failed at Production: job Production / Deploy, step “Install dependencies and run deploy script”
     ⚠️ Production is split: Production runs 62f5268, its servers unknown · Production (WebSocket) and Production (Canada) run 62f5268
     ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
-    Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    Next: look at the run, then retry its failed jobs at its notice. There is no rollback; repair by rolling forward.
     ");
     town.close().await;
 }
@@ -280,7 +290,7 @@ async fn cancelled_by_a_person() {
     ✅ Staging, Staging (WebSocket): done (time)
     ⏹️ Production, Production (WebSocket), Production (Canada): cancelled, not touched
     Production now: Production, Production (WebSocket) and Production (Canada) run 62f5268
-    Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
+    Its changes are still to be deployed: they ship with the next run, or /deploy retry h runs this one again.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
@@ -300,7 +310,7 @@ async fn cancelled_before_anything_ran() {
     h · run 812 · Fix RPC
     ⏹️ Cancelled; GitHub does not say by whom
     Production now: Production, Production (WebSocket) and Production (Canada) run 62f5268
-    Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
+    Its changes are still to be deployed: they ship with the next run, or /deploy start h starts one.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
@@ -318,15 +328,18 @@ async fn the_build_failed() {
     ❌ Failed: job Docker Hub / Release, step “build”
     ▫️ Staging, Staging (WebSocket): skipped
     ▫️ Production, Production (WebSocket), Production (Canada): skipped
+    Likely cause: the image could not be built. Unless the network had a hiccup, a new change has to repair it.
     Production now: Production, Production (WebSocket) and Production (Canada) run 62f5268
-    Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Retry failed jobs
     ");
     assert_snapshot!(town.thread(812).join("\n"), @"
     <@UANA>: h run 812 did not get to production.
     ❌ Failed: job Docker Hub / Release, step “build”
-    Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
+    Likely cause: the image could not be built. Unless the network had a hiccup, a new change has to repair it.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     ");
     assert_eq!(town.mentions(), ["UANA"], "who started it has to act next");
     town.close().await;
@@ -347,17 +360,23 @@ async fn a_job_timed_out() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ❓ Production (Canada): unknown
+    Likely cause: it took longer than it may. Elastic Beanstalk may go on by itself: look there before you retry.
+    Elastic Beanstalk, Production (Canada): Updating, Info: Command is executing on all instances.
+    (time) INFO Deploying new version to instance(s).
+    (time) INFO Environment update is starting.
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
-    Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Retry failed jobs
     ");
     assert_snapshot!(town.broadcasts().join("\n---\n"), @"
     <@UBEN>: h run 812 did not get through production.
     ⌛ Ran into a time limit at Production (Canada): job Production (Canada) / Deploy
+    Likely cause: it took longer than it may. Elastic Beanstalk may go on by itself: look there before you retry.
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     ❓ Production (Canada): the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
-    Next: look at the run and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    Next: look at the run, then retry its failed jobs at its notice. There is no rollback; repair by rolling forward.
     ");
     town.close().await;
 }
@@ -405,7 +424,7 @@ async fn rejected_then_run_again_and_failed() {
     ✅ Staging, Staging (WebSocket): done (time)
     🚫 Production, Production (WebSocket), Production (Canada): rejected
     Production now: Production, Production (WebSocket) and Production (Canada) run 62f5268
-    Its changes are still to be deployed: they ship with the next run, or re-run this one on GitHub.
+    Its changes are still to be deployed: they ship with the next run, or /deploy retry h runs this one again.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ");
@@ -445,10 +464,14 @@ async fn rejected_then_run_again_and_failed() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ❌ Production (Canada): failed, not touched
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Elastic Beanstalk, Production (Canada): Ready, Ok
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
-    This was attempt 2: ask for help. The job’s log is on GitHub.
+    This was attempt 2: ask for help. The job’s log is linked above.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Ask for help
+    Retry failed jobs
     ");
     town.close().await;
 }
@@ -540,10 +563,14 @@ async fn it_fails_twice() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ❌ Production (Canada): failed, not touched
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Elastic Beanstalk, Production (Canada): Ready, Ok
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
-    This was attempt 2: ask for help. The job’s log is on GitHub.
+    This was attempt 2: ask for help. The job’s log is linked above.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Ask for help
+    Retry failed jobs
     ");
     assert_eq!(town.broadcasts().len(), 2, "each attempt is said once");
     town.close().await;

@@ -13,6 +13,7 @@ mod forward;
 mod hands;
 mod journey;
 mod killed;
+mod mending;
 mod page;
 mod process;
 mod redis;

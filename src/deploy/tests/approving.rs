@@ -271,7 +271,7 @@ fn rejecting_ends_the_run() {
     ✅ Staging: done 10:05
     🚫 Production, Production (Canada): rejected
     Production now: Production and Production (Canada) run `a000000`
-    Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
+    Its changes are still to be deployed: they ship with the next run, or `/deploy retry h` runs this one again.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     ");

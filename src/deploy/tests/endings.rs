@@ -35,15 +35,17 @@ fn one_country_failed_is_a_split() {
     ✅ Staging: done 10:05
     ✅ Production: done 10:06
     ❓ Production (Canada): unknown
+    Likely cause: not to be seen from here; the job’s log says more.
     ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `a000000` or `a000001`, nobody knows which
-    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    [Retry failed jobs]
     trouble in channel and thread of 812: @BEN: h [run 812] did not get through production.
     ❌ Failed at Production (Canada): job [Production (Canada) / Deploy], step “Install dependencies and run deploy script”
     ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `a000000` or `a000001`, nobody knows which
     ❓ Production (Canada): the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
-    Next: [look at the run] and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    Next: [look at the run], then retry its failed jobs at its notice. There is no rollback; repair by rolling forward.
     ");
     story.said.clear();
     assert_snapshot!(story.app.status(story.now), @"
@@ -96,13 +98,13 @@ fn a_production_job_cancelled_half_way_is_unknown() {
     ❓ Production: unknown
     ⏹️ Production (Canada): cancelled, not touched
     ⚠️ Production is split: Production runs `a000000` or `a000001`, nobody knows which · Production (Canada) runs `a000000`
-    Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
+    Its changes are still to be deployed: they ship with the next run, or `/deploy retry h` runs this one again.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
     trouble in channel and thread of 812: @BEN: h [run 812] was cancelled by chi-gh in the middle of production.
     ⚠️ Production is split: Production runs `a000000` or `a000001`, nobody knows which · Production (Canada) runs `a000000`
     ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
-    Next: [look at the run] and re-run its failed jobs. There is no rollback; repair by rolling forward.
+    Next: [look at the run], then retry its failed jobs at its notice. There is no rollback; repair by rolling forward.
     ");
     story.said.clear();
 }
@@ -136,19 +138,24 @@ fn a_build_that_fails_touches_nothing() {
     assert_snapshot!(story.said.join("\n"), @"
     notice of 812: *h · run 812* · [Fix RPC]
     ❌ Failed: job [Docker Hub / Release], step “build”
+    Likely cause: the image could not be built. Unless the network had a hiccup, a new change has to repair it.
     Production now: Production and Production (Canada) run `a000000`
-    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · ana-gh, merged 10:00
+    [Retry failed jobs]
     notice of 812: *h · run 812* · [Fix RPC]
     ❌ Failed: job [Docker Hub / Release], step “build”
+    Likely cause: the image could not be built. Unless the network had a hiccup, a new change has to repair it.
     Production now: Production and Production (Canada) run `a000000`
-    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    [Retry failed jobs]
     stopped in thread of 812: @ANA: h [run 812] did not get to production.
     ❌ Failed: job [Docker Hub / Release], step “build”
-    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Likely cause: the image could not be built. Unless the network had a hiccup, a new change has to repair it.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     ");
     story.said.clear();
 }
@@ -163,10 +170,12 @@ fn timed_out_broken_and_cancelled_by_nobody_knows_whom() {
     ⌛ Ran into a time limit at Staging: job [Staging / Deploy]
     ⌛ Staging: timed out, not touched
     ▫️ Production, Production (Canada): not reached
+    Likely cause: it took longer than it may. Elastic Beanstalk may go on by itself: look there before you retry.
     Production now: Production and Production (Canada) run `a000000`
-    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     • ⬜ [#4501] Slow · @ANA, merged 10:00
+    [Retry failed jobs]
     ");
     story
         .merge("ana-gh", "Odd")
@@ -181,7 +190,7 @@ fn timed_out_broken_and_cancelled_by_nobody_knows_whom() {
     ⏹️ Staging: cancelled, not touched
     ▫️ Production, Production (Canada): not reached
     Production now: Production and Production (Canada) run `a000000`
-    Its changes are still to be deployed: they ship with the next run, or re-run this one [on GitHub].
+    Its changes are still to be deployed: they ship with the next run, or `/deploy retry h` runs this one again.
     Ships 2 changes:
     • ⬜ [#4501] Slow · @ANA, merged 10:00
     • ⬜ [#4502] Odd · @ANA, merged 10:01

@@ -242,6 +242,7 @@ const COMMANDS = [
   ["redeploy h", "new servers, the same version"], ["start h", "start Deploy for the newest commit"],
   ["ping h", "ask the authors of undeployed changes"], ["where 4498", "follow a change to production"],
   ["revert h 4498", "take a change back by a pull request"],
+  ["retry h", "run failed jobs again"], ["cancel h", "cancel the run that goes on"],
   ["hold h because…", "refuse approvals for now"], ["release h", "end the hold"], ["history h", "who decided what, when"],
   ["whoami", "who you are, and what you may do"], ["help", "what there is"],
 ];

@@ -103,7 +103,9 @@ function frame(world, on) {
       h("div.row", {},
         small("Slack disconnects", () => on.slack({ do: "disconnect", reason: "refresh_requested" }), { "data-testid": "fault-disconnect" }),
         small("Slack drops the line", () => on.slack({ do: "fault", fault: { kind: "drop_tcp" } })),
-        fault("GitHub answers 500", "error_500", 5), fault("GitHub's rate limit", "rate_limited", 3),
+        fault("GitHub answers 500", "error_500", 5),
+        small("GitHub does the next write, then answers 502", () => on.world({ do: "fault", kind: "error_502_after", times: 1, only: "POST /repos" }), { "data-testid": "fault-write-502" }),
+        small("GitHub fails the next write", () => on.world({ do: "fault", kind: "error_500", times: 1, only: "POST /repos" })), fault("GitHub's rate limit", "rate_limited", 3),
         fault("GitHub is stale", "stale", 5),
         small("Clear", () => { on.world({ do: "clear_faults" }); on.slack({ do: "clear_faults" }); }, { "data-testid": "fault-clear" })),
       h("div.row", {}, aws("AWS throttles", "throttled"), aws("AWS denies Canada", "access_denied", "ca-central-1"),
@@ -211,8 +213,23 @@ function oddEnds(run, job, on) {
   return [
     job.environment && !job.in_deploy_step && small(`${job.name} reaches its deploy step`, act({ do: "deploy_step" })),
     small(`${job.name} times out`, act({ do: "finish_job", outcome: "timed_out" })),
+    ...Object.entries(job.environment ? DEPLOY_FAILS : BUILD_FAILS).map(([label, says]) =>
+      small(`${job.name}: ${label}`, act({ do: "finish_job", outcome: "failure", says }))),
   ];
 }
+
+/** What a job's check says when it fails. */
+const BUILD_FAILS = {
+  "the image cannot be built": "ERROR: failed to solve: process \"/bin/sh -c pip install\" did not complete successfully: exit code: 1",
+  "the image cannot be pushed": "denied: requested access to the resource is denied",
+};
+const DEPLOY_FAILS = {
+  "AWS login expired": "An error occurred (ExpiredTokenException): The security token included in the request is expired",
+  "environment not ready": "Environment is in an invalid state for this operation. Must be Ready.",
+  "does not get healthy": "Following services are not running: web. Failed to deploy application.",
+  "version missing": "No Application Version named that was found.",
+  "variable missing": "Missing environment variable: PROXY_URL",
+};
 
 function environments({ list, undeployed, repo: name }, on) {
   const rows = list.flatMap((one) => [h("tr", {},

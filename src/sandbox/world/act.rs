@@ -157,6 +157,9 @@ pub enum Act {
         job: String,
         /// How it ends.
         outcome: Outcome,
+        /// What its check says about that, unless the usual.
+        #[serde(default)]
+        says: Option<String>,
     },
     /// A person cancels a run on GitHub's page.
     CancelRun {
@@ -291,7 +294,13 @@ impl Act {
 
     /// The end of a job.
     pub fn finish(repo: &str, run: u64, job: &str, outcome: Outcome) -> Act {
-        Act::FinishJob { repo: repo.to_owned(), run, job: job.to_owned(), outcome }
+        Act::FinishJob { repo: repo.to_owned(), run, job: job.to_owned(), outcome, says: None }
+    }
+
+    /// The failure of a job, whose check says why.
+    pub fn fail(repo: &str, run: u64, job: &str, says: &str) -> Act {
+        let says = Some(says.to_owned());
+        Act::FinishJob { repo: repo.to_owned(), run, job: job.to_owned(), outcome: Outcome::Failure, says }
     }
 }
 

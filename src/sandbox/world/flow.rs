@@ -30,6 +30,21 @@ pub(crate) struct NewRun {
     pub inputs: BTreeMap<String, String>,
 }
 
+/// How a job ends.
+#[derive(Clone, Debug)]
+pub(crate) struct JobEnd {
+    /// Well, or how else.
+    pub outcome: Outcome,
+    /// What its check says about that, unless the usual.
+    pub says: Option<String>,
+}
+
+impl From<Outcome> for JobEnd {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, says: None }
+    }
+}
+
 /// A run that has started (again).
 #[derive(Clone, Debug)]
 pub(crate) struct Started {
@@ -102,14 +117,14 @@ impl Repo {
     }
 
     /// A job ends; what needs it is unlocked or skipped.
-    pub fn finish_job(&mut self, run_id: u64, name: &str, outcome: Outcome, now: Timestamp) -> Result<(), String> {
+    pub fn finish_job(&mut self, run_id: u64, name: &str, end: JobEnd, now: Timestamp) -> Result<(), String> {
         let (run, job) = self.find_job(run_id, name)?;
         self.get_running(run, job, now)?;
         let untouched = self.job(run, job).deploy_step_at.is_none();
-        if outcome == Outcome::Success && untouched && self.target_of(run, job).is_some() {
+        if end.outcome == Outcome::Success && untouched && self.target_of(run, job).is_some() {
             self.touch_servers(run, job, now);
         }
-        self.end_job(run, job, ending(outcome), now);
+        self.end_job(run, job, ending(end), now);
         self.settle(run, false, now);
         Ok(())
     }
@@ -195,12 +210,12 @@ impl Run {
     }
 }
 
-fn ending(outcome: Outcome) -> Ending {
-    let (conclusion, annotation) = match outcome {
+fn ending(end: JobEnd) -> Ending {
+    let (conclusion, annotation) = match end.outcome {
         Outcome::Success => (Conclusion::Success, ""),
         Outcome::Failure => (Conclusion::Failure, "Process completed with exit code 1."),
         Outcome::TimedOut => (Conclusion::TimedOut, "The job has exceeded the maximum execution time of 6h0m0s"),
         Outcome::Cancelled => (Conclusion::Cancelled, "The operation was canceled."),
     };
-    (conclusion, Some(annotation.to_owned()).filter(|text| !text.is_empty()))
+    (conclusion, end.says.or(Some(annotation.to_owned())).filter(|text| !text.is_empty()))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::act::{Act, FaultKind, MergeKind, Outcome};
-use super::flow::{NewRun, Started};
+use super::flow::{JobEnd, NewRun, Started};
 use super::pipeline::Workflow;
 use super::pulls::Proposal;
 use super::run::{Event, Review};
@@ -50,8 +50,8 @@ impl State {
                 let entered = self.repo_mut(&repo)?.enter_deploy_step(run, &job, now);
                 entered.map(|()| format!("{job} is in its deploy step."))
             }
-            Act::FinishJob { repo, run, job, outcome } => {
-                let finished = self.repo_mut(&repo)?.finish_job(run, &job, outcome, now);
+            Act::FinishJob { repo, run, job, outcome, says } => {
+                let finished = self.repo_mut(&repo)?.finish_job(run, &job, JobEnd { outcome, says }, now);
                 finished.map(|()| format!("{job} has ended: {}.", outcome_word(outcome)))
             }
             Act::CancelRun { repo, run, by } => self.cancel_by_hand(&repo, run, &by, now),

@@ -60,7 +60,7 @@ impl State {
                 }
                 DueKind::Start { run, job } => repo.start_job(run, &job, due.at),
                 DueKind::DeployStep { run, job } => repo.enter_deploy_step(run, &job, due.at),
-                DueKind::Succeed { run, job } => repo.finish_job(run, &job, Outcome::Success, due.at),
+                DueKind::Succeed { run, job } => repo.finish_job(run, &job, Outcome::Success.into(), due.at),
             };
         }
     }

@@ -277,6 +277,6 @@ fn deploy_everywhere(repo: &mut Repo, run: u64, start: Timestamp) {
             };
             let _ = repo.review(run, review, now);
         }
-        let _ = repo.finish_job(run, plan.name, Outcome::Success, now + SignedDuration::from_mins(3));
+        let _ = repo.finish_job(run, plan.name, Outcome::Success.into(), now + SignedDuration::from_mins(3));
     }
 }
