@@ -10,9 +10,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked && cp target/release/lockkeeper /usr/local/bin/lockkeeper
 
 FROM debian:bookworm-slim
-# ca-certificates: TLS uses the system's roots.
+# ca-certificates: TLS uses the system's roots. tzdata: working hours are those of people's own time zones.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates \
+    && apt-get install --yes --no-install-recommends ca-certificates tzdata \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin lockkeeper \
     && install --directory --mode 0700 --owner lockkeeper --group lockkeeper /data

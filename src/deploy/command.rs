@@ -439,12 +439,16 @@ fn overview(command: &str) -> Message {
         Line(vec![Span::Code(typed), Span::Plain(format!(" {}", usage.does))])
     };
     let intro = Line::plain("Environments are typed as they are shown, pull requests as 4501, #4501 or a link.");
+    let reminders = Line::plain(
+        "Reminders come as direct messages; their buttons say that a change is tested or not ready, or snooze them.",
+    );
     Message {
         summary: Line::plain(format!("How to use {command}")),
         parts: vec![
             Part::Text(Line(vec![Span::Bold(format!("How to use {command}"))])),
             Part::List(COMMANDS.iter().map(item).collect::<Vec<_>>().into()),
             Part::Text(intro),
+            Part::Text(reminders),
         ],
     }
 }

@@ -281,6 +281,9 @@ async fn questions_are_answered() {
     /deploy approve <app> [environment…] approves the waiting production environments
     /deploy reject <app> <reason> rejects the waiting production environments
     /deploy tested <app> [pr…] ticks your changes as tested
+    /deploy redeploy <app> [environment…] deploys anew what environments run already; a form asks which
+    /deploy start <app> starts Deploy for the newest commit
+    /deploy revert <app> <pr> opens the pull request that takes a change back, to roll forward
     /deploy where <pr or link> follows a change to production
     /deploy hold <app> <reason> locks the app: nothing is approved until it is released
     /deploy release <app> ends the hold
@@ -288,6 +291,7 @@ async fn questions_are_answered() {
     /deploy whoami who you are to me, and what you may do
     /deploy help [command] this, or more about one command
     Environments are typed as they are shown, pull requests as 4501, #4501 or a link.
+    Reminders come as direct messages; their buttons say that a change is tested or not ready, or snooze them.
     ");
     town.command("UANA", "help aprove").await;
     assert_snapshot!(town.told("UANA"), @"There is no aprove. Did you mean /deploy approve?");

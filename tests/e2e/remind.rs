@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use lockkeeper::sandbox::slack::{Fault, Message, Role};
 use lockkeeper::sandbox::world::{Act, MergeKind};
 
-use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless};
+use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless, until};
 
 /// A town whose bot reminds people.
 pub async fn town() -> Town {
@@ -204,6 +204,27 @@ async fn a_reminder_whose_answer_was_lost_comes_once() {
     town.sandbox.workspace.fault(Fault::Http500After { method: "chat.postMessage".into(), times: 1 });
     town.travel(Weekday::Wednesday, 13).await;
     town.settled().await;
+    assert_eq!(town.dms("UANA").len(), 1);
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reminder_that_slack_does_not_take_is_not_given_at_night() {
+    let town = town().await;
+    town.travel(Weekday::Wednesday, 8).await;
+    town.waiting("ana-gh", "Fix RPC").await;
+    let workspace = &town.sandbox.workspace;
+    workspace.fault(Fault::Http500 { method: "chat.postMessage".into(), times: 1_000 });
+    town.act(Act::Pass { seconds: 5 * 3_600 });
+    let tried = || workspace.calls().iter().any(|call| call.method == "chat.postMessage" && call.status == 500);
+    until("the bot to try", || async { tried().then_some(()) }).await;
+    town.act(Act::Pass { seconds: 9 * 3_600 });
+    let left = async || town.shell().store.backlog().await.expect("a store").count;
+    until("the bot to give up", || async { (left().await == 0).then_some(()) }).await;
+    workspace.clear_faults();
+    town.settled().await;
+    assert!(town.dms("UANA").is_empty(), "it is night in Berlin");
+    town.travel(Weekday::Thursday, 10).await;
     assert_eq!(town.dms("UANA").len(), 1);
     town.close().await;
 }
