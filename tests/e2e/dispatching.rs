@@ -296,3 +296,28 @@ async fn a_redeploy_is_done_when_elastic_beanstalk_shows_it() {
     assert!(town.reads("h · redeploy 41").contains("✅ Redeployed"), "{}", town.reads("h · redeploy 41"));
     town.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_aws_it_works_and_says_what_is_missing() {
+    let town =
+        Town::with(&SETTINGS.replace("[apps]\nh = \"hypothesis/h\"", "[apps.h]\nrepo = \"hypothesis/h\"\naws = false"))
+            .await;
+    let form = town.open_redeploy("UBEN").await;
+    assert!(
+        form.contains("Elastic Beanstalk is not set up here or does not answer, so nothing is known about health."),
+        "{form}"
+    );
+    assert_eq!(town.tick("UBEN", &["Staging"]).await, None);
+    let redeploy = town.sandbox.world.newest_run(H).expect("a run");
+    town.finish(redeploy, &["Staging"], Outcome::Success);
+    town.settled().await;
+    assert_snapshot!(town.reads("h · redeploy 41"), @"
+    h · redeploy 41 · Redeploy
+    ☑️ Its jobs are done; whether Staging got new servers was not seen: Elastic Beanstalk is not set up here
+    Started from Slack by <@UBEN>, for Staging
+    ☑️ Staging: job done (time)
+    ▫️ Staging (WebSocket): skipped
+    ▫️ Production, Production (WebSocket), Production (Canada): skipped
+    ");
+    town.close().await;
+}

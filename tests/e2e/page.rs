@@ -335,3 +335,35 @@ async fn a_reminder_is_answered_in_the_direct_messages() {
     browser.close().await;
     town.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redeploy_is_chosen_in_its_form() {
+    let town = Town::open().await;
+    town.waiting("ana-gh", "Fix RPC").await;
+    let browser = Browser::open(&format!("http://{}", town.sandbox.page)).await;
+    browser.become_person("UBEN").await;
+    browser.send("/deploy redeploy h").await;
+    let form = browser.reads("[data-testid=\"modal\"]", "This cancels run 812 · Fix RPC").await;
+    browser.picture("14-redeploy").await;
+    assert!(form.contains("Ready, Ok, 2 servers"), "{form}");
+    browser.click("modal-submit").await;
+    browser.reads("[data-testid=\"modal\"]", "Please tick at least one environment").await;
+    assert!(town.says(812).contains("waiting for approval"), "nothing is started before something is chosen");
+    browser
+        .try_until("Production to be ticked", |client| async move {
+            client.find(Locator::Css("#modal input[value=\"Production\"]")).await?.click().await
+        })
+        .await;
+    browser.click("modal-submit").await;
+    browser.reads(PRIVATE, "The redeploy of Production was started").await;
+    browser.reads(MESSAGE, "replaced by redeploy 41").await;
+    browser.reads(MESSAGE, "approved by @Ben").await;
+    browser.click("job-ok-Production").await;
+    browser.reads(MESSAGE, "Redeployed").await;
+    browser.picture("15-redeployed").await;
+    town.settled().await;
+    let offer = town.message("h · redeploy 41").replies.pop().expect("an offer");
+    assert!(offer.reads().contains("/deploy start h"), "{}", offer.reads());
+    browser.close().await;
+    town.close().await;
+}

@@ -8,7 +8,7 @@ use crate::deploy::form::{Filled, Form};
 use crate::deploy::pipeline::Redeploy;
 use crate::deploy::server::{Instance, Servers, Unread};
 
-fn with_redeploy() -> Pipeline {
+pub(super) fn with_redeploy() -> Pipeline {
     let inputs = [("Staging", "staging"), ("Production", "production"), ("Production (Canada)", "production_canada")];
     let inputs = inputs.map(|(name, id)| (EnvName::from(name), id.to_owned())).into();
     Pipeline { redeploy: Some(Redeploy { file: "redeploy.yml".into(), inputs }), ..pipeline() }
