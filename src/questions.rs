@@ -80,6 +80,8 @@ fn answer(shell: &Shell, question: &Question, user: &SlackId) -> Option<Message>
         }
         Question::Status(Some(typed)) => of(shell, typed, |app| app.status(now)),
         Question::Status(None) => each(shell, |app| Some(app.brief()), "There are no apps."),
+        Question::Health(Some(typed)) => of(shell, typed, |app| app.health(now)),
+        Question::Health(None) => each(shell, |app| Some(app.health_brief()), "There are no apps."),
         Question::Pending(Some(typed)) => of(shell, typed, |app| app.pending_answer(now)),
         Question::Pending(None) => each(
             shell,

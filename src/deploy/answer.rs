@@ -45,6 +45,7 @@ impl App {
             let line = Line::plain("🔒 On hold by ").mention(&hold.by).say(" since ").time(hold.at);
             message = message.text(line.say(format!(": “{}”", cut(&hold.reason, 300))));
         }
+        let message = self.servers_note(now).into_iter().fold(message, Message::text);
         self.with_age(message, now)
     }
 
@@ -74,7 +75,7 @@ impl App {
             Kind::Production => " runs ",
         });
         let line = line.then(self.version(&environment.name));
-        match (self.state.unsure.get(&environment.name), live) {
+        let line = match (self.state.unsure.get(&environment.name), live) {
             (Some(unsure), _) => {
                 let run = self.state.runs.get(&unsure.run).map(|t| t.run.label());
                 let run = run.unwrap_or_else(|| format!("run {}", unsure.number));
@@ -82,7 +83,8 @@ impl App {
             }
             (None, Some(live)) => line.say(format!(" from run {} since ", live.number)).time(live.since),
             (None, None) => line.say("; no successful Deploy is in reach"),
-        }
+        };
+        line.then(self.servers_words(&environment.name))
     }
 
     fn current_line(&self) -> Line {

@@ -13,6 +13,8 @@ use super::change::ChangeKey;
 use super::dispatch::Orders;
 use super::doctor::{self, Examined};
 use super::dora::Chronicle;
+use super::doubt::Certainty;
+use super::drift::Alarm;
 use super::effect::Effect;
 use super::event::{Event, Finding, Look, Outcome, Wanted};
 use super::ledger::{Live, Ranges, Unsure};
@@ -80,6 +82,15 @@ pub struct State {
     /// What people say about the runs that are live.
     #[serde(default)]
     pub aftermaths: BTreeMap<RunId, Verified>,
+    /// What it showed of environments that a run had left unknown.
+    #[serde(default)]
+    pub certain: BTreeMap<EnvName, Certainty>,
+    /// Environments whose servers differ.
+    #[serde(default)]
+    pub drifts: BTreeMap<EnvName, Alarm>,
+    /// Production environments that run different versions.
+    #[serde(default)]
+    pub split: Option<Alarm>,
     /// When GitHub was first seen: what ended before is history and is not told.
     pub first_look: Option<Timestamp>,
     /// When GitHub was last seen. Not remembered: after a start nothing is fresh.
@@ -132,6 +143,9 @@ impl App {
             orders: Orders::default(),
             forwards: Vec::new(),
             aftermaths: BTreeMap::new(),
+            certain: BTreeMap::new(),
+            drifts: BTreeMap::new(),
+            split: None,
             first_look: None,
             last_look: None,
             last_survey: None,
@@ -172,6 +186,7 @@ impl App {
             }
             Event::Seen(look) => {
                 self.see(look, now);
+                self.count_look();
                 Vec::new()
             }
             Event::Learned(findings) => {
@@ -180,8 +195,10 @@ impl App {
             }
             Event::Surveyed(readings) => {
                 self.state.servers = readings;
-                self.state.last_survey = Some(now);
-                Vec::new()
+                // One look at a time: this one began after the one before was told.
+                let from = self.state.last_survey.replace(now);
+                self.weigh(from, now);
+                self.alarms(now)
             }
             Event::Performed(effect, outcome) => self.settle(effect, outcome, now),
             Event::Remind { to, message } => self.remind(to, message, now),

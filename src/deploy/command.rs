@@ -40,6 +40,8 @@ pub enum Question {
     Help(Option<String>),
     /// What runs where, of one app or all.
     Status(Option<String>),
+    /// What Elastic Beanstalk says, of one app or all.
+    Health(Option<String>),
     /// What is merged and not in production, of one app or all.
     Pending(Option<String>),
     /// Where a change is.
@@ -71,6 +73,12 @@ const fn usage(name: &'static str, args: &'static str, does: &'static str, examp
 pub const COMMANDS: &[Usage] = &[
     usage("", "", "what concerns you: your changes, approvals you may give, apps on hold", ""),
     usage("status", "[app]", "what runs in each environment, the current run, holds", "status h"),
+    usage(
+        "health",
+        "[app]",
+        "Elastic Beanstalk’s view: health and causes, servers by version, last events",
+        "health h",
+    ),
     usage("pending", "[app]", "what is merged and not in production, with people", "pending h"),
     usage("ping", "<app>", "mentions the authors of undeployed changes", "ping h"),
     usage("approve", "<app> [environment…]", "approves the waiting production environments", "approve h Production"),
@@ -105,7 +113,7 @@ pub const COMMANDS: &[Usage] = &[
 ];
 
 /// Commands that are promised and not there yet.
-pub const NOT_YET: &[&str] = &["health", "env", "link", "unlink"];
+pub const NOT_YET: &[&str] = &["env", "link", "unlink"];
 
 /// What people type in need. There is no such command, and they are told why.
 const ROLLBACK: [&str; 4] = ["rollback", "roll-back", "roll", "undo"];
@@ -170,6 +178,7 @@ pub fn parse(text: &str) -> Result<Command, Misread> {
         "" => Ok(Command::Ask(Question::Mine)),
         "help" => Ok(Command::Ask(Question::Help(some(split_word(rest).0)))),
         "status" => args.maybe_app().map(|app| Command::Ask(Question::Status(app))),
+        "health" => args.maybe_app().map(|app| Command::Ask(Question::Health(app))),
         "pending" => args.maybe_app().map(|app| Command::Ask(Question::Pending(app))),
         "ping" => args.only_app().map(|app| act(app, Action::Ping)),
         "approve" => args.app().map(|(app, rest)| act(app, Action::Approve { environments: rest.to_owned() })),
@@ -484,6 +493,8 @@ mod tests {
             ("HELP approve", Command::Ask(Question::Help(Some("approve".into())))),
             ("status", Command::Ask(Question::Status(None))),
             ("Status  h ", Command::Ask(Question::Status(Some(app())))),
+            ("health", Command::Ask(Question::Health(None))),
+            ("HEALTH “h”", Command::Ask(Question::Health(Some(app())))),
             ("pending\u{a0}h", Command::Ask(Question::Pending(Some(app())))),
             ("ping `h`", act(app(), Action::Ping)),
             ("approve h", act(app(), Action::Approve { environments: String::new() })),

@@ -60,7 +60,7 @@ impl App {
     }
 
     /// The number of the last deployment before a redeploy.
-    fn deployment_before(&self, tracked: &Tracked, name: &EnvName) -> Option<u64> {
+    pub(super) fn deployment_before(&self, tracked: &Tracked, name: &EnvName) -> Option<u64> {
         let order = self.state.orders.of(&tracked.run);
         order.and_then(|order| order.before.get(name)).or_else(|| tracked.deployments.get(name)).copied()
     }

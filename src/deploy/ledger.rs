@@ -120,7 +120,8 @@ impl App {
             let why = if let State::Unknown(why) = place.state { why } else { Why::Failed };
             let since_live = self.state.live.get(environment).is_none_or(|live| live.since < at);
             let since_doubt = self.state.unsure.get(environment).is_none_or(|unsure| unsure.at <= at);
-            if since_live && since_doubt {
+            let settled = self.state.certain.get(environment).is_some_and(|certainty| certainty.at >= at);
+            if since_live && since_doubt && !settled {
                 let sha = (run.workflow == Workflow::Deploy).then(|| run.sha.clone());
                 let unsure = Unsure { sha, run: id, number: run.number, at, why };
                 self.state.unsure.insert(environment.clone(), unsure);

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::app::App;
 use super::change::{ChangeKey, Standing};
+use super::doubt::Seen;
 use super::evidence::Evidence;
 use super::ledger::Shipped;
 use super::message::{Line, Message};
@@ -246,7 +247,18 @@ impl App {
         if tracked.run.workflow == Workflow::Redeploy && deployed && !proof() {
             return ("☑️", "job done");
         }
-        sign(environment, tracked)
+        self.shown_sign(environment, tracked).unwrap_or_else(|| sign(environment, tracked))
+    }
+
+    /// How an environment is shown that the run left unknown, once Elastic Beanstalk has told.
+    fn shown_sign(&self, environment: &Environment, tracked: &Tracked) -> Option<Sign> {
+        let unknown = matches!(tracked.state(&environment.name), Some(State::Unknown(_)));
+        let certainty = self.certainty(&environment.name, tracked).filter(|_| unknown)?;
+        Some(match certainty.seen {
+            Seen::Arrived => ("✅", "done, as Elastic Beanstalk shows"),
+            Seen::Stayed => ("⚪", "kept its version, as Elastic Beanstalk shows"),
+            Seen::Whole => ("✅", "one version on all servers, as Elastic Beanstalk shows"),
+        })
     }
 
     fn warnings(&self, tracked: &Tracked, phase: &Phase) -> Vec<Line> {

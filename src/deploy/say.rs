@@ -41,7 +41,11 @@ impl App {
             // The same commit is not asked to be tested again when it is started again.
             effects.extend(self.once(id, "ready".to_owned(), Self::ready));
             effects.extend(self.once(id, format!("handover {attempt}"), Self::handover));
-            effects.extend(self.once(id, format!("trouble {attempt}"), Self::trouble));
+            let trouble = self.once(id, format!("trouble {attempt}"), Self::trouble);
+            if trouble.is_some() {
+                self.split_is_told(now);
+            }
+            effects.extend(trouble);
             effects.extend(self.once(id, format!("stopped {attempt}"), Self::stopped));
             for (topic, from, until) in LAPSING {
                 let lapsing = |app: &Self, tracked: &Tracked| app.lapsing(tracked, (from, until), now);
@@ -56,6 +60,7 @@ impl App {
         }
         effects.extend(self.pass_gates(now));
         effects.extend(self.ask_aftermath(now));
+        effects.extend(self.shown_after_all());
         effects
     }
 
@@ -91,6 +96,20 @@ impl App {
         let Said { thread, message, broadcast } = say(self, tracked)?;
         self.state.said.insert(topic.clone());
         Some(Effect::Thread { topic, run: thread, message, broadcast })
+    }
+
+    /// What Elastic Beanstalk showed of environments that runs had left unknown, each in its run's thread.
+    fn shown_after_all(&mut self) -> Vec<Effect> {
+        let settled: Vec<(EnvName, RunId)> =
+            self.state.certain.iter().map(|(name, certainty)| (name.clone(), certainty.run)).collect();
+        let told = settled.into_iter().filter_map(|(name, run)| {
+            let since = self.state.certain.get(&name)?.at;
+            self.once(run, format!("certain {name} {since}"), |app, tracked| {
+                let message = app.certainty_text(&name, tracked)?;
+                Some(Said { thread: tracked.run.id, message, broadcast: false })
+            })
+        });
+        told.collect()
     }
 
     /// QA-ready: the run is on every test environment that a production environment waits for.

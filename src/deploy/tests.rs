@@ -8,6 +8,7 @@ mod forward;
 mod laws;
 mod mending;
 mod remind;
+mod servers;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};

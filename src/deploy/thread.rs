@@ -186,7 +186,9 @@ impl App {
         }
         message = message.text(self.live_line());
         let unknown = tracked.places.iter().filter(|(name, place)| {
-            self.kind(name) == Some(Kind::Production) && matches!(place.state, State::Unknown(_))
+            self.kind(name) == Some(Kind::Production)
+                && matches!(place.state, State::Unknown(_))
+                && self.certainty(name, tracked).is_none()
         });
         let unknown: Vec<&str> = unknown.map(|(name, _)| self.label(name)).collect();
         if !unknown.is_empty() {

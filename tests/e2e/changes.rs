@@ -276,6 +276,7 @@ async fn questions_are_answered() {
     How to use /deploy
     /deploy what concerns you: your changes, approvals you may give, apps on hold
     /deploy status [app] what runs in each environment, the current run, holds
+    /deploy health [app] Elastic Beanstalk’s view: health and causes, servers by version, last events
     /deploy pending [app] what is merged and not in production, with people
     /deploy ping <app> mentions the authors of undeployed changes
     /deploy approve <app> [environment…] approves the waiting production environments

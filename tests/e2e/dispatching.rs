@@ -20,11 +20,6 @@ impl Town {
         self.act(Act::Fault { kind, times: 1, only: Some("/dispatches".into()) });
     }
 
-    /// Something happens to the servers of an environment of h.
-    fn servers(&self, environment: &str, turn: ServerTurn) {
-        self.act(Act::Servers { repo: H.into(), environment: environment.into(), turn });
-    }
-
     /// What was said in the thread of a redeploy's notice.
     fn redeploy_thread(&self, number: u64) -> String {
         let replies = self.message(&format!("h · redeploy {number} ")).replies;

@@ -50,11 +50,11 @@ async fn canada_failed_and_its_job_is_run_again() {
     town.command("UCHI", "status h").await;
     assert_snapshot!(town.told("UCHI"), @"
     h · hypothesis/h
-    Staging (test) runs 14c7efe from run 812 since (time)
-    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
-    Production runs 14c7efe from run 812 since (time)
-    Production (WebSocket) runs 14c7efe from run 812 since (time)
-    Production (Canada) runs 62f5268 or 14c7efe, nobody knows which · ❓ run 812 touched it and nobody saw the end
+    Staging (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Production runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Production (WebSocket) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Production (Canada) runs 62f5268 or 14c7efe, nobody knows which · ❓ run 812 touched it and nobody saw the end · Elastic Beanstalk: 62f5268, Updating, health Info
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     Run 812 · Fix RPC: failed
     1 change not in production.
@@ -92,11 +92,11 @@ async fn canada_failed_and_its_job_is_run_again() {
     town.command("UCHI", "status h").await;
     assert_snapshot!(town.told("UCHI"), @"
     h · hypothesis/h
-    Staging (test) runs 14c7efe from run 812 since (time)
-    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
-    Production runs 14c7efe from run 812 since (time)
-    Production (WebSocket) runs 14c7efe from run 812 since (time)
-    Production (Canada) runs 14c7efe from run 812 since (time)
+    Staging (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Production runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Production (WebSocket) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Production (Canada) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
     Run 812 · Fix RPC: done
     Everything that is merged is in production.
     ");
@@ -132,11 +132,11 @@ async fn cancelled_half_way_through_production() {
     town.command("UCHI", "status h").await;
     assert_snapshot!(town.told("UCHI"), @"
     h · hypothesis/h
-    Staging (test) runs 14c7efe from run 812 since (time)
-    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
-    Production runs 62f5268 or 14c7efe, nobody knows which · ❓ run 812 touched it and nobody saw the end
-    Production (WebSocket) runs 62f5268 from run 811 since (time)
-    Production (Canada) runs 62f5268 from run 811 since (time)
+    Staging (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Production runs 62f5268 or 14c7efe, nobody knows which · ❓ run 812 touched it and nobody saw the end · Elastic Beanstalk: 62f5268, Updating, health Info
+    Production (WebSocket) runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
+    Production (Canada) runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
     ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) and Production (Canada) run 62f5268
     Run 812 · Fix RPC: cancelled by chi-gh
     1 change not in production.
@@ -156,11 +156,11 @@ async fn cancelled_half_way_through_production() {
     town.command("UCHI", "status h").await;
     assert_snapshot!(town.told("UCHI"), @"
     h · hypothesis/h
-    Staging (test) runs 8bf91c5 from run 813 since (time)
-    Staging (WebSocket) (test) runs 8bf91c5 from run 813 since (time)
-    Production runs 8bf91c5 from run 813 since (time)
-    Production (WebSocket) runs 8bf91c5 from run 813 since (time)
-    Production (Canada) runs 8bf91c5 from run 813 since (time)
+    Staging (test) runs 8bf91c5 from run 813 since (time) · Elastic Beanstalk: 8bf91c5, Ready, health Ok
+    Staging (WebSocket) (test) runs 8bf91c5 from run 813 since (time) · Elastic Beanstalk: 8bf91c5, Ready, health Ok
+    Production runs 8bf91c5 from run 813 since (time) · Elastic Beanstalk: 8bf91c5, Ready, health Ok
+    Production (WebSocket) runs 8bf91c5 from run 813 since (time) · Elastic Beanstalk: 8bf91c5, Ready, health Ok
+    Production (Canada) runs 8bf91c5 from run 813 since (time) · Elastic Beanstalk: 8bf91c5, Ready, health Ok
     Run 813 · Fix RPC again: done
     Everything that is merged is in production.
     ");
@@ -210,11 +210,11 @@ async fn a_redeploy_takes_a_waiting_deploys_place() {
     town.command("UANA", "status h").await;
     assert_snapshot!(town.told("UANA"), @"
     h · hypothesis/h
-    Staging (test) runs 14c7efe from run 812 since (time)
-    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
-    Production runs 62f5268 from run 811 since (time)
-    Production (WebSocket) runs 62f5268 from run 811 since (time)
-    Production (Canada) runs 62f5268 from run 811 since (time)
+    Staging (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Production runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
+    Production (WebSocket) runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
+    Production (Canada) runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
     Run 812 · Fix RPC: replaced by redeploy 41
     1 change not in production.
     ");
@@ -399,11 +399,11 @@ async fn the_workflow_file_is_broken() {
     town.command("UANA", "status h").await;
     assert_snapshot!(town.told("UANA"), @"
     h · hypothesis/h
-    Staging (test) runs 62f5268 from run 811 since (time)
-    Staging (WebSocket) (test) runs 62f5268 from run 811 since (time)
-    Production runs 62f5268 from run 811 since (time)
-    Production (WebSocket) runs 62f5268 from run 811 since (time)
-    Production (Canada) runs 62f5268 from run 811 since (time)
+    Staging (test) runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
+    Staging (WebSocket) (test) runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
+    Production runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
+    Production (WebSocket) runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
+    Production (Canada) runs 62f5268 from run 811 since (time) · Elastic Beanstalk: 62f5268, Ready, health Ok
     Run 812 · Break deploy.yml: could not be started
     1 change not in production.
     ");
@@ -503,7 +503,7 @@ async fn a_merge_cancels_a_deploy_in_the_middle_of_production() {
     ⏳ On Staging and Staging (WebSocket) since (time), waiting for approval
     ✅ Staging, Staging (WebSocket): done (time)
     ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
-    ⚠️ Production is split: Production runs 62f5268 or 14c7efe, nobody knows which · Production (WebSocket) runs 14c7efe · Production (Canada) runs 62f5268
+    ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
     Ships 2 changes:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
     ⬜ #4499 Bump zope-interface · <@UBEN>, merged (time)

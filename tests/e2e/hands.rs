@@ -2,7 +2,7 @@
 //! `town`.
 
 use lockkeeper::sandbox::slack::{Button, Input, Message, MessageRef, Values};
-use lockkeeper::sandbox::world::{Act, Outcome};
+use lockkeeper::sandbox::world::{Act, Outcome, ServerTurn};
 
 use crate::town::{DEPLOYS, H, Town, timeless};
 
@@ -11,6 +11,11 @@ impl Town {
     pub fn act_at(&self, repo: &str, act: Act) -> u64 {
         self.sandbox.world.act(act).expect("the world can do that");
         self.sandbox.world.newest_run(repo).expect("a run")
+    }
+
+    /// Something happens to the servers of an environment of h.
+    pub fn servers(&self, environment: &str, turn: ServerTurn) {
+        self.act(Act::Servers { repo: H.into(), environment: environment.into(), turn });
     }
 
     /// Ends jobs of a run of another repository than h.

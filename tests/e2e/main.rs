@@ -21,5 +21,6 @@ mod remind;
 mod replicas;
 mod rights;
 mod secrets;
+mod servers;
 mod settings;
 mod town;

@@ -237,7 +237,7 @@ function draw() {
 // --- the composer -----------------------------------------------------------------------------------------------
 
 const COMMANDS = [
-  ["status h", "environments, versions, the current run"], ["pending h", "what is merged and not in production"],
+  ["status h", "environments, versions, the current run"], ["health h", "Elastic Beanstalk's view, its servers and events"], ["pending h", "what is merged and not in production"],
   ["approve h", "deploy to production"], ["reject h because…", "turn a deployment down"], ["tested h", "tick your own changes"],
   ["redeploy h", "new servers, the same version"], ["start h", "start Deploy for the newest commit"],
   ["ping h", "ask the authors of undeployed changes"], ["where 4498", "follow a change to production"],
