@@ -1,6 +1,6 @@
 //! The Elastic Beanstalk client: one SDK client for each region, made when first needed; what is read of servers is in
-//! `servers`, what failures mean in `error`. Traps of the API and of the SDK: `facts/beanstalk-reliability-security.md` A1, A2,
-//! A5 and A7.
+//! `servers`, environment variables in `configuration`, what failures mean in `error`. Traps of the API and of the SDK:
+//! `facts/beanstalk-reliability-security.md` A1, A2, A5 and A7.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_elasticbeanstalk::Client;
 use aws_sdk_elasticbeanstalk::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use ring::hmac;
 use tokio::sync::OnceCell;
 
+pub mod configuration;
 mod error;
 mod servers;
 
@@ -33,6 +35,8 @@ struct Shared {
     config: OnceCell<SdkConfig>,
     clients: Mutex<HashMap<String, Client>>,
     patience: Patience,
+    /// Makes fingerprints of values; made at the start, kept nowhere.
+    fingerprints: hmac::Key,
 }
 
 /// Where address and credentials come from.
@@ -73,7 +77,10 @@ impl Beanstalk {
     }
 
     fn from_source(source: Source, patience: Patience) -> Self {
-        let shared = Shared { source, config: OnceCell::new(), clients: Mutex::default(), patience };
+        let random = ring::rand::SystemRandom::new();
+        // Without randomness TLS would not work either.
+        let fingerprints = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("the system gives random bytes");
+        let shared = Shared { source, config: OnceCell::new(), clients: Mutex::default(), patience, fingerprints };
         Self { shared: Arc::new(shared) }
     }
 

@@ -33,6 +33,7 @@ use crate::slack::{Identity, Slack};
 use crate::store::Store;
 use crate::store::embedded::Embedded;
 use crate::store::redis::Redis;
+use crate::variables::{Keeper, Vault};
 use crate::watch::{ServerWatcher, Watcher};
 
 /// How long a stopping bot waits for what it began, after it left Slack. Both together stay below the ten seconds that Docker
@@ -98,6 +99,7 @@ impl Bot {
         let people = People::new(slack.clone(), &identity.team_id);
         let home = Home { team_id: identity.team_id, app_id: None };
         let (sockets, memory, heralding) = (SocketHealth::default(), Default::default(), Default::default());
+        let vault = Vault::default();
         let shell = Shell {
             config,
             clock,
@@ -106,6 +108,7 @@ impl Bot {
             github,
             beanstalk,
             people,
+            vault,
             sockets,
             changed,
             lead: Lead::default(),
@@ -153,6 +156,10 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
             now: shell.surveys[name].clone(),
         };
         let watcher = Watcher { shell: shell.clone(), name: name.clone(), settings: settings.clone(), desk, now };
+        if settings.aws {
+            let keeper = Keeper { shell: shell.clone(), name: name.clone() };
+            watching.spawn(vital("a keeper of variables", keeper.run(watch.clone()), watch.clone(), leave.clone()));
+        }
         watching.spawn(vital("a watcher", watcher.run(watch.clone()), watch.clone(), leave.clone()));
         watching.spawn(vital("a watcher of servers", servers.run(watch.clone()), watch.clone(), leave.clone()));
     }

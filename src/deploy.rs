@@ -30,6 +30,7 @@ pub mod message;
 pub mod name;
 pub mod notice;
 pub mod offer;
+pub mod parity;
 pub mod phase;
 pub mod pipeline;
 pub mod policy;

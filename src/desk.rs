@@ -238,6 +238,7 @@ impl Clerk {
                 | Event::Seen(_)
                 | Event::Learned(_)
                 | Event::Surveyed(_)
+                | Event::Inventoried(_)
                 | Event::Performed(..)
                 | Event::Remind { .. }
                 | Event::Digest { .. }
@@ -291,6 +292,7 @@ fn asked(event: &Event) -> Option<(&Request, Option<&Run>)> {
         | Event::Seen(_)
         | Event::Learned(_)
         | Event::Surveyed(_)
+        | Event::Inventoried(_)
         | Event::Performed(..)
         | Event::Remind { .. }
         | Event::Digest { .. }
@@ -312,6 +314,7 @@ fn queued(app: &AppName, effect: &Effect, at: Timestamp) -> anyhow::Result<NewEf
         Effect::Whisper { to, topic, .. } if topic.starts_with(REMINDER) => {
             (format!("person {to}"), None, Some(at + TIMELY))
         }
+        Effect::Show { topic, .. } => (format!("channel {app}"), Some(format!("show {topic}")), None),
         Effect::Whisper { to, .. } => (format!("person {to}"), None, None),
         Effect::Notice(run, _) => (format!("channel {app}"), Some(format!("notice {run}")), None),
         Effect::Thread { .. } | Effect::Announce { .. } => (format!("channel {app}"), None, None),

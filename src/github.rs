@@ -12,6 +12,7 @@ pub mod dispatch;
 mod error;
 mod etag;
 pub mod mend;
+pub mod proposals;
 pub mod revert;
 pub mod rights;
 pub mod runs;

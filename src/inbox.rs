@@ -145,6 +145,9 @@ impl Inbox {
             Ok(action) => action,
             Err(remarks) => return Verdict::AckWith(blocks::form_remarks(&remarks)),
         };
+        if let Form::Variable(..) = form {
+            self.shell.vault.keep(&id, &filled.words, self.shell.clock.now());
+        }
         let reply = Reply {
             url: String::new(),
             channel: String::new(),

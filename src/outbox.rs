@@ -18,6 +18,7 @@ use crate::deploy::effect::{Effect, Verdict};
 use crate::deploy::event::{Event, Facts, Outcome, Unreachable};
 use crate::deploy::message::Message;
 use crate::deploy::name::{AppName, RunId, SlackId};
+use crate::deploy::track::Address;
 use crate::github::GitHubError;
 use crate::shell::Shell;
 use crate::slack::SlackError;
@@ -51,6 +52,8 @@ enum Performed {
         uncertain: bool,
         why: String,
     },
+    /// Nothing to be done yet: come again after this long.
+    Wait(SignedDuration),
     /// Never: refused for good.
     Never(String),
 }
@@ -60,7 +63,7 @@ impl Performed {
     fn word(&self) -> &'static str {
         match self {
             Self::Tell(_) | Self::Settled => "performed",
-            Self::Again { .. } => "again",
+            Self::Again { .. } | Self::Wait(_) => "again",
             Self::Never(_) => "never",
         }
     }
@@ -172,12 +175,19 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
             info!(app.name = %claimed.app, effect = %what, "performed");
             shell.store.settle(&claimed.id).await
         }
+        Performed::Wait(after) if shell.clock.now().duration_since(claimed.created) < patience(&effect) => {
+            shell.store.retry(&claimed.id, shell.clock.now() + after, claimed.uncertain).await
+        }
         Performed::Again { after, uncertain, why }
             if shell.clock.now().duration_since(claimed.created) < patience(&effect) =>
         {
             warn!(app.name = %claimed.app, effect = %what, attempt = claimed.attempts, "not performed, trying again: {why}");
             let wait = after.unwrap_or_default().max(back_off(claimed.attempts));
             shell.store.retry(&claimed.id, shell.clock.now() + wait, uncertain).await
+        }
+        Performed::Wait(_) => {
+            let failed = Outcome::Failed("it took too long".into());
+            shell.desk(&claimed.app)?.tell(Event::Performed(effect, failed), Some(claimed.id)).await
         }
         Performed::Again { why, .. } | Performed::Never(why) => {
             error!(app.name = %claimed.app, effect = %what, attempt = claimed.attempts, "given up: {why}");
@@ -200,6 +210,7 @@ fn patience(effect: &Effect) -> SignedDuration {
         | Effect::Thread { .. }
         | Effect::Announce { .. }
         | Effect::Whisper { .. }
+        | Effect::Show { .. }
         | Effect::Mark(_) => SignedDuration::from_hours(24),
         // Its values live only as long as the process.
         Effect::Set(_) => SignedDuration::from_hours(1),
@@ -225,6 +236,10 @@ async fn perform(shell: &Shell, claimed: &Claimed, effect: Effect) -> anyhow::Re
             post(shell, claimed, message, Place { thread, broadcast, ..Place::default() }, effect.clone()).await
         }
         Effect::Announce { ref message, .. } => post(shell, claimed, message, Place::default(), effect.clone()).await,
+        Effect::Show { ref topic, ref message } => {
+            let address = shell.desk(&claimed.app)?.app().shown_at(topic).cloned();
+            show(shell, claimed, address, message, effect.clone()).await
+        }
         Effect::Whisper { ref to, ref message, .. } => {
             let place = Place { person: Some(to.clone()), ..Place::default() };
             post(shell, claimed, message, place, effect.clone()).await
@@ -335,8 +350,19 @@ async fn notice(
     message: &Message,
     effect: Effect,
 ) -> anyhow::Result<Performed> {
-    let app = shell.desk(&claimed.app)?.app();
-    match app.address(run) {
+    let address = shell.desk(&claimed.app)?.app().address(run).cloned();
+    show(shell, claimed, address, message, effect).await
+}
+
+/// Edits a message in place, or posts it where it does not stand yet.
+async fn show(
+    shell: &Shell,
+    claimed: &Claimed,
+    address: Option<Address>,
+    message: &Message,
+    effect: Effect,
+) -> anyhow::Result<Performed> {
+    match address {
         None => post(shell, claimed, message, Place::default(), effect).await,
         Some(address) => Ok(match shell.slack.update(&address.channel, &address.ts, message).await {
             Ok(()) => Performed::Settled,

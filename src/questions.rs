@@ -1,4 +1,4 @@
-//! Questions: `/deploy`, `help`, `status`, `pending`, `where`, `history`, `whoami`. They change nothing and wait for nobody, if
+//! Questions: `/deploy`, `help`, `status`, `pending`, `where`, `env`, `history`, `whoami`. They change nothing and wait for nobody, if
 //! it is known already who asks.
 
 use crate::deploy::app::App;
@@ -10,6 +10,7 @@ use crate::deploy::name::{AppName, SlackId};
 use crate::deploy::policy::Account;
 use crate::deploy::refusal::Refusal;
 use crate::shell::Shell;
+use crate::variables;
 
 /// Decisions that `history` shows.
 const DECISIONS: u32 = 50;
@@ -31,6 +32,8 @@ pub async fn look_up(shell: &Shell, question: &Question, user: &SlackId) -> Mess
     match (answer(shell, question, user), question) {
         (Some(message), _) => message,
         (None, Question::History(app)) => history(shell, app).await,
+        (None, Question::Env(app, key)) => env(shell, app, key.as_deref()).await,
+        (None, Question::EnvCheck(pr)) => env_check(shell, pr).await,
         (None, _) => whoami(shell, user).await,
     }
 }
@@ -89,7 +92,7 @@ fn answer(shell: &Shell, question: &Question, user: &SlackId) -> Option<Message>
             "Everything that is merged is in production.",
         ),
         Question::Where(pr) => journey(shell, pr),
-        Question::History(_) | Question::Whoami => return None,
+        Question::Env(..) | Question::EnvCheck(_) | Question::History(_) | Question::Whoami => return None,
     })
 }
 
@@ -115,9 +118,7 @@ fn each(shell: &Shell, part: impl Fn(&App) -> Option<Message>, nothing: &str) ->
 
 fn journey(shell: &Shell, pr: &PrRef) -> Message {
     let now = shell.clock.now();
-    let of_repo = |app: &App| {
-        pr.repo.as_ref().is_none_or(|repo| app.pipeline().is_some_and(|p| p.repo.eq_ignore_ascii_case(repo)))
-    };
+    let of_repo = |app: &App| is_of(app, pr);
     let found: Vec<Message> =
         shell.apps().filter(|(_, app)| of_repo(app)).filter_map(|(_, app)| app.journey(pr.number, now)).collect();
     if !found.is_empty() {
@@ -135,6 +136,56 @@ fn journey(shell: &Shell, pr: &PrRef) -> Message {
         pr.number
     ));
     Message::line(line.then(Line::join(links, ", ")).say("."))
+}
+
+/// Looked up at the moment of the question: who asks has just changed something.
+async fn env(shell: &Shell, typed: &str, key: Option<&str>) -> Message {
+    let name = match find_app(shell, typed) {
+        Ok(name) => name,
+        Err(unknown) => return unknown,
+    };
+    let Ok(desk) = shell.desk(&name) else { return Message::plain("That app is gone.") };
+    variables::look(shell, &name, None).await;
+    let (app, now) = (desk.app(), shell.clock.now());
+    key.map_or_else(|| app.parity(now), |key| app.one_variable(key, now))
+}
+
+/// The apps whose open pull requests have that number; more than one only where the number alone was typed.
+async fn env_check(shell: &Shell, pr: &PrRef) -> Message {
+    let mut all = Message::default();
+    for (name, app) in shell.apps().filter(|(_, app)| is_of(app, pr)) {
+        let Some(pipeline) = app.pipeline() else { continue };
+        let proposals = match shell.github.proposals(pipeline).await {
+            Ok(proposals) => proposals,
+            Err(error) => {
+                tracing::warn!(app.name = %name, "could not list open pull requests: {error}");
+                all = all.text(Line::plain(format!(
+                    "The pull requests of {name} cannot be read right now. Try again in a minute."
+                )));
+                continue;
+            }
+        };
+        let Some(proposal) = proposals.iter().find(|one| one.pr == pr.number).cloned() else { continue };
+        // Without AWS no status is given, as nobody would ever take it back.
+        let aws = shell.config.apps.get(name).is_some_and(|settings| settings.aws);
+        variables::look(shell, name, aws.then_some(proposals)).await;
+        let Ok(desk) = shell.desk(name) else { continue };
+        let answer = desk.app().requirements(&proposal);
+        all.summary = answer.summary;
+        all.parts.extend(answer.parts);
+    }
+    if all.parts.is_empty() {
+        return Message::plain(format!(
+            "#{} is not open in any app’s repo: what is merged or closed has no use for a check.",
+            pr.number
+        ));
+    }
+    all
+}
+
+/// Whether a pull request may belong to an app's repo.
+fn is_of(app: &App, pr: &PrRef) -> bool {
+    pr.repo.as_ref().is_none_or(|repo| app.pipeline().is_some_and(|p| p.repo.eq_ignore_ascii_case(repo)))
 }
 
 async fn history(shell: &Shell, typed: &str) -> Message {

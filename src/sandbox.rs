@@ -27,6 +27,8 @@ use world::World;
 pub const SETTINGS: &str = r##"
 channel = "#deploys"
 command = "/deploy"
+expected_differences = ["DATABASE_URL", "SECRET_KEY", "SENTRY_DSN"]
+set_variables = true
 
 [approvers]
 slack_usergroups = ["S0DEVS"]

@@ -22,6 +22,7 @@ use crate::slack::people::People;
 use crate::slack::socket::SocketHealth;
 use crate::slack::{Slack, SlackError};
 use crate::store::Store;
+use crate::variables::Vault;
 
 /// A look at GitHub older than this makes the bot not ready.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
@@ -42,6 +43,8 @@ pub struct Shell {
     pub beanstalk: Beanstalk,
     /// Who is who in Slack.
     pub people: People,
+    /// Values on their way to Elastic Beanstalk.
+    pub(crate) vault: Vault,
     /// The sockets.
     pub sockets: SocketHealth,
     /// Told when there is something to perform.

@@ -131,3 +131,85 @@ async fn looking_for_credentials_comes_to_an_end() {
     let limit = CREDENTIALS + Duration::from_secs(5);
     assert!(tokio::time::timeout(limit, Beanstalk::new().available()).await.is_ok());
 }
+
+fn settings() -> Option<Response> {
+    xml(
+        200,
+        "<DescribeConfigurationSettingsResponse xmlns=\"http://elasticbeanstalk.amazonaws.com/docs/2010-12-01/\">\
+         <DescribeConfigurationSettingsResult><ConfigurationSettings><member><DeploymentStatus>pending</DeploymentStatus><OptionSettings/></member>\
+         <member><DeploymentStatus>deployed</DeploymentStatus><OptionSettings>\
+         <member><Namespace>aws:elasticbeanstalk:application:environment</Namespace><OptionName>A</OptionName><Value>canary</Value></member>\
+         <member><Namespace>aws:elasticbeanstalk:application:environment</Namespace><OptionName>B</OptionName><Value>canary</Value></member>\
+         <member><Namespace>aws:elasticbeanstalk:application:environment</Namespace><OptionName>C</OptionName></member>\
+         <member><Namespace>aws:elasticbeanstalk:application:environmentsecrets</Namespace><OptionName>D</OptionName><Value>arn:canary</Value></member>\
+         <member><Namespace>aws:autoscaling:asg</Namespace><OptionName>MinSize</OptionName><Value>3</Value></member>\
+         </OptionSettings></member></ConfigurationSettings></DescribeConfigurationSettingsResult></DescribeConfigurationSettingsResponse>",
+    )
+}
+
+fn spot() -> configuration::Spot {
+    configuration::Spot { region: "ca-central-1".into(), application: "h".into(), environment: "h-prod".into() }
+}
+
+#[tokio::test]
+async fn variables_are_fingerprints_at_once() {
+    let (one, mut asked) = beanstalk(settings).await;
+    let keys = one.variables(&spot()).await.unwrap();
+    assert_eq!(keys.keys().collect::<Vec<_>>(), ["A", "B", "C", "D"]);
+    assert!(keys["A"] == keys["B"] && keys["A"] != keys["C"] && keys["D"].is_none());
+    assert!(!format!("{keys:?}").contains("canary"));
+    assert!(asked.recv().await.unwrap().starts_with("ca-central-1 Action=DescribeConfigurationSettings"));
+    let (other, _asked) = beanstalk(settings).await;
+    assert!(other.variables(&spot()).await.unwrap()["A"] != keys["A"], "another process, another key");
+}
+
+#[tokio::test]
+async fn no_error_about_variables_holds_a_value() {
+    let broken = || xml(200, "<Broken>canary canary canary</Broke");
+    let refused = || xml(500, "<ErrorResponse>canary</ErrorResponse>");
+    for answer in [broken as fn() -> Option<Response>, refused] {
+        let (beanstalk, _asked) = beanstalk(answer).await;
+        let why = beanstalk.variables(&spot()).await.unwrap_err();
+        assert!(!format!("{why:?}").contains("canary"), "{why:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_variable_is_sent_once_whatever_the_answer() {
+    use configuration::Refused;
+    let value = secrecy::SecretString::from("canary");
+    let said = |answer: fn() -> Option<Response>| {
+        let value = value.clone();
+        async move {
+            let (beanstalk, mut asked) = beanstalk(answer).await;
+            let refused = beanstalk.set_variable(&spot(), "A", &value).await.unwrap_err();
+            let mut count = 0;
+            while asked.try_recv().is_ok() {
+                count += 1;
+            }
+            assert_eq!(count, 1);
+            match refused {
+                Refused::Busy => "busy".to_owned(),
+                Refused::Words(words) => format!("{:?}", words.shown()),
+                Refused::Unread(unread) => format!("{unread:?}"),
+                Refused::Unclear => "unclear".to_owned(),
+            }
+        }
+    };
+    assert_eq!(said(|| xml(503, "<html>")).await, "unclear");
+    assert_eq!(said(|| None).await, "unclear");
+    assert_eq!(said(denied).await, "Denied(\"AccessDenied\")");
+    assert_eq!(said(|| error("h is in an invalid state for this operation. Must be Ready.")).await, "busy");
+    assert_eq!(said(|| error("Value canary is too odd")).await, "None");
+    assert_eq!(said(|| error("Too many variables")).await, "Some(\"Too many variables\")");
+}
+
+fn error(message: &str) -> Option<Response> {
+    xml(
+        400,
+        &format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidParameterValue</Code><Message>{message}</Message></Error>\
+             <RequestId>1</RequestId></ErrorResponse>"
+        ),
+    )
+}

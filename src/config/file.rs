@@ -1,6 +1,6 @@
 //! The settings that come from `lockkeeper.toml`: apps, people, rights and habits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ use super::{AppSettings, Calendar, Mistake, Polling};
 use crate::deploy::hours::{Weekly, WorkingHours};
 use crate::deploy::name::{AppName, EnvName, Login, SlackId};
 use crate::deploy::pipeline::{Beanstalk, EnvironmentOverride};
-use crate::deploy::policy::{Approvers, People, Policy, RequireTested};
+use crate::deploy::policy::{Approvers, People, Policy, RequireTested, VariableRules};
 
 /// What the file says.
 pub(super) struct File {
@@ -51,6 +51,7 @@ fn file(section: &mut Section<'_>) -> File {
         four_eyes: false,
         remind_after: Some(SignedDuration::from_hours(4)),
         verify_after: Some(SignedDuration::from_mins(20)),
+        variables: VariableRules::default(),
         people,
         command: command.clone(),
         workspace: None,
@@ -97,10 +98,21 @@ fn policy(section: &mut Section<'_>, otherwise: &Policy) -> Policy {
         four_eyes: section.flag("four_eyes").unwrap_or(otherwise.four_eyes),
         remind_after: section.text("remind_after", shape::or_off(remind_after)).unwrap_or(otherwise.remind_after),
         verify_after: section.text("verify_after", verify_after).unwrap_or(otherwise.verify_after),
+        variables: variables(section, &otherwise.variables),
         people: otherwise.people.clone(),
         command: otherwise.command.clone(),
         workspace: None,
     }
+}
+
+fn variables(section: &mut Section<'_>, otherwise: &VariableRules) -> VariableRules {
+    let mut keys = |key, otherwise: &BTreeSet<String>| {
+        let given = section.texts(key, shape::variable);
+        given.map_or_else(|| otherwise.clone(), |keys| keys.into_iter().collect())
+    };
+    let required = keys("required_variables", &otherwise.required);
+    let may_differ = keys("expected_differences", &otherwise.may_differ);
+    VariableRules { required, may_differ, settable: section.flag("set_variables").unwrap_or(otherwise.settable) }
 }
 
 fn approvers(section: &mut Section<'_>) -> Approvers {

@@ -12,6 +12,7 @@ use crate::deploy::hours::{Weekly, WorkingHours};
 use crate::deploy::name::{AppName, SlackId};
 use crate::deploy::pipeline::Kind;
 use crate::deploy::policy::RequireTested;
+use crate::deploy::variable::is_key;
 
 /// What is wrong with a value, and what to do about it.
 pub(super) struct Wrong {
@@ -307,6 +308,14 @@ pub(super) fn region(text: &str) -> Shape<String> {
         return Ok(text.to_owned());
     }
     wrong(format!("{} is not an AWS region", quote(text)), "write it like \"us-west-1\"")
+}
+
+/// The name of an environment variable.
+pub(super) fn variable(text: &str) -> Shape<String> {
+    if is_key(text) {
+        return Ok(text.to_owned());
+    }
+    wrong(format!("{} is not the name of a variable", quote(text)), "write it like \"DATABASE_URL\"")
 }
 
 /// One line that people read.

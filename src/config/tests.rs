@@ -280,7 +280,7 @@ fn a_file_full_of_mistakes() {
     apps.h.approver: is no setting; did you mean approvers?
     apps.lms: is the repo's address; write it like "hypothesis/h"
     apps.via: is 3; write a text in quotes
-    SLACK_BOT_TOKEN: is no setting; there are: command, people, channel, approvers, require_tested, four_eyes, remind_after, verify_after, polling, time_zone, working_hours, digest, apps
+    SLACK_BOT_TOKEN: is no setting; there are: command, people, channel, approvers, require_tested, four_eyes, remind_after, verify_after, required_variables, expected_differences, set_variables, polling, time_zone, working_hours, digest, apps
     chanel: is no setting; did you mean channel?
     "##);
 }

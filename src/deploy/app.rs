@@ -27,6 +27,7 @@ use super::revert::Forward;
 use super::run::{Conclusion, Workflow};
 use super::server::Reading;
 use super::track::{Address, Tracked};
+use super::variable::Memory;
 
 /// How many runs are remembered; the lists show 50 at a time.
 const REMEMBERED: usize = 60;
@@ -91,6 +92,9 @@ pub struct State {
     /// Production environments that run different versions.
     #[serde(default)]
     pub split: Option<Alarm>,
+    /// What is remembered about environment variables.
+    #[serde(default)]
+    pub variables: Memory,
     /// When GitHub was first seen: what ended before is history and is not told.
     pub first_look: Option<Timestamp>,
     /// When GitHub was last seen. Not remembered: after a start nothing is fresh.
@@ -146,6 +150,7 @@ impl App {
             certain: BTreeMap::new(),
             drifts: BTreeMap::new(),
             split: None,
+            variables: Memory::default(),
             first_look: None,
             last_look: None,
             last_survey: None,
@@ -200,6 +205,7 @@ impl App {
                 self.weigh(from, now);
                 self.alarms(now)
             }
+            Event::Inventoried(inventory) => self.take_inventory(inventory, now),
             Event::Performed(effect, outcome) => self.settle(effect, outcome, now),
             Event::Remind { to, message } => self.remind(to, message, now),
             Event::Digest { due, message } => self.send_digest(due, message),
@@ -383,6 +389,15 @@ impl App {
                 }
                 Vec::new()
             }
+            (Effect::Show { topic, .. }, Outcome::Posted { channel, ts }) => {
+                self.stands(topic, Address { channel, ts });
+                Vec::new()
+            }
+            (Effect::Mark(mark), Outcome::Failed(_)) => {
+                self.not_marked(&mark);
+                Vec::new()
+            }
+            (Effect::Set(setting), outcome) => self.stepped(setting, outcome, now),
             (Effect::Approve(verdict) | Effect::Reject(verdict), outcome) => self.answered(verdict, outcome, now),
             (Effect::Dispatch(order), outcome) => self.dispatched(order, outcome, now),
             (Effect::Revert(reverting), outcome) => self.reverted(reverting, outcome, now),
@@ -396,7 +411,7 @@ impl App {
                 | Effect::Whisper { .. }
                 | Effect::Form(..)
                 | Effect::Mark(_)
-                | Effect::Set(_)
+                | Effect::Show { .. }
                 | Effect::Record(_),
                 _,
             ) => Vec::new(),

@@ -314,7 +314,8 @@ impl App {
             | Outcome::Started { .. }
             | Outcome::InTheWay(_)
             | Outcome::Lost
-            | Outcome::Revert(_) => (None, self.verdict_given(verdict)),
+            | Outcome::Revert(_)
+            | Outcome::Setting(_) => (None, self.verdict_given(verdict)),
             Outcome::NotPending { gates, run, reviews } => {
                 let waits = gates.iter().any(|gate| verdict.gates.iter().any(|(id, _)| *id == gate.environment_id));
                 let what = if waits { "not taken, still pending" } else { "not pending any more" };

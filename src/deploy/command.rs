@@ -46,6 +46,10 @@ pub enum Question {
     Pending(Option<String>),
     /// Where a change is.
     Where(PrRef),
+    /// Which variables are missing or differ where, or one of them.
+    Env(String, Option<String>),
+    /// What variables a pull request requires, and where they are missing.
+    EnvCheck(PrRef),
     /// Who decided what, and when.
     History(String),
     /// Who am I, and what may I do.
@@ -107,13 +111,19 @@ pub const COMMANDS: &[Usage] = &[
         "hold h migrating the database",
     ),
     usage("release", "<app>", "ends the hold", "release h"),
+    usage(
+        "env",
+        "<app> [KEY]",
+        "variables that are missing or differ, never a value; env check <pr>: what a pull request requires",
+        "env h",
+    ),
     usage("history", "<app>", "who approved, rejected or held what, and when", "history h"),
     usage("whoami", "", "who you are to me, and what you may do", "whoami"),
     usage("help", "[command]", "this, or more about one command", "help approve"),
 ];
 
 /// Commands that are promised and not there yet.
-pub const NOT_YET: &[&str] = &["env", "link", "unlink"];
+pub const NOT_YET: &[&str] = &["link", "unlink"];
 
 /// What people type in need. There is no such command, and they are told why.
 const ROLLBACK: [&str; 4] = ["rollback", "roll-back", "roll", "undo"];
@@ -192,6 +202,7 @@ pub fn parse(text: &str) -> Result<Command, Misread> {
         "where" => args.change().map(|pr| Command::Ask(Question::Where(pr))),
         "hold" => args.app_and_reason().map(|(app, reason)| act(app, Action::Hold { reason })),
         "release" => args.only_app().map(|app| act(app, Action::Release)),
+        "env" => args.env().map(Command::Ask),
         "history" => args.only_app().map(|app| Command::Ask(Question::History(app))),
         "whoami" => args.nothing_more(rest).map(|()| Command::Ask(Question::Whoami)),
         other => Err(unknown(other)),
@@ -266,6 +277,17 @@ impl<'a> Args<'a> {
         match some(word) {
             Some(typed) => pr(&typed),
             None => Err(Misread::MissingPr { command: self.command }),
+        }
+    }
+
+    /// An app and perhaps a variable, or `check` and a pull request.
+    fn env(&self) -> Result<Question, Misread> {
+        let (app, rest) = self.app()?;
+        let (word, more) = split_word(rest);
+        self.nothing_more(more)?;
+        match some(word) {
+            Some(typed) if app.eq_ignore_ascii_case("check") => Ok(Question::EnvCheck(pr(&typed)?)),
+            key => Ok(Question::Env(app, key)),
         }
     }
 
@@ -533,6 +555,9 @@ mod tests {
             ("hold h \"on fire\"", act(app(), Action::Hold { reason: "on fire".into() })),
             ("release h", act(app(), Action::Release)),
             ("history h", Command::Ask(Question::History(app()))),
+            ("env h", Command::Ask(Question::Env(app(), None))),
+            ("env h `SECRET_KEY`", Command::Ask(Question::Env(app(), Some("SECRET_KEY".into())))),
+            ("env check #4501", Command::Ask(Question::EnvCheck(pr_of(None, 4501)))),
             ("WhoAmI", Command::Ask(Question::Whoami)),
         ];
         for (typed, expected) in table {

@@ -370,7 +370,8 @@ impl App {
             | Outcome::Posted { .. }
             | Outcome::NotDone { .. }
             | Outcome::NotPending { .. }
-            | Outcome::Revert(_) => {
+            | Outcome::Revert(_)
+            | Outcome::Setting(_) => {
                 let message = self.start_unknown(&order);
                 self.state.orders.lost = Some(order.kept());
                 (message, Some(record.outcome.clone()))

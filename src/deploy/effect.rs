@@ -44,6 +44,13 @@ pub enum Effect {
         /// What.
         message: Message,
     },
+    /// Show something in the app's channel: posted once, then edited in place. A newer one replaces an older one that was not shown yet.
+    Show {
+        /// What makes it one message.
+        topic: String,
+        /// What.
+        message: Message,
+    },
     /// Answer one person.
     Answer(Reply, SlackId, Message),
     /// Show a form in the place of the one that stands open for the answer.
@@ -65,7 +72,7 @@ pub enum Effect {
     Revert(Reverting),
     /// Set the commit status of a pull request.
     Mark(Mark),
-    /// Set an environment variable, one environment after the other.
+    /// One step of setting an environment variable, one environment after the other.
     Set(Setting),
     /// A line for the audit log. Written by the commit itself: nothing is left to perform.
     Record(Record),
@@ -127,6 +134,7 @@ impl fmt::Display for Effect {
                 write!(f, "say {topic} in {place} of {run}: {message}")
             }
             Self::Announce { topic, message } => write!(f, "announce {topic}: {message}"),
+            Self::Show { topic, message } => write!(f, "show {topic}: {message}"),
             Self::Answer(_, to, message) => write!(f, "answer {to}: {message}"),
             Self::Form(_, to, form) => write!(f, "show {} to {to}", form.word()),
             Self::Whisper { topic, to, message } => write!(f, "whisper {topic} to {to}: {message}"),
@@ -134,7 +142,7 @@ impl fmt::Display for Effect {
             Self::Mend(repair) => write!(f, "mend {repair}"),
             Self::Revert(reverting) => write!(f, "revert {reverting}"),
             Self::Mark(mark) => write!(f, "mark #{} at {}: {}", mark.pr, mark.sha.short(), mark.description),
-            Self::Set(setting) => write!(f, "set {} for {}", setting.key, setting.request.by),
+            Self::Set(setting) => write!(f, "set {} for {}, {:?}", setting.key, setting.request.by, setting.step),
             Self::Record(record) => write!(f, "record {record}"),
         }
     }

@@ -16,6 +16,7 @@ use super::policy::Person;
 use super::revert::{Reverted, Suspect};
 use super::run::{CancelledBy, Details, Gate, Run};
 use super::server::Reading;
+use super::variable::{Inventory, Stepped};
 
 /// Something that happened to one app.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub enum Event {
     Learned(Vec<Finding>),
     /// A look at Elastic Beanstalk: the environments that were asked about.
     Surveyed(BTreeMap<EnvName, Reading>),
+    /// A look at environment variables, and at the pull requests that wait for some.
+    Inventoried(Inventory),
     /// An effect was performed, or finally not.
     Performed(Effect, Outcome),
     /// Somebody is to be reminded, by this app for all of them.
@@ -186,6 +189,8 @@ pub enum Outcome {
         /// One lowercase fragment for the log.
         why: String,
     },
+    /// A step of setting a variable was made, or goes no further.
+    Setting(Stepped),
     /// Given up after several tries, or refused for good: one lowercase fragment for the log, without secrets.
     Failed(String),
 }

@@ -17,6 +17,7 @@ use super::message::{Line, Message, Part};
 use super::name::{AppName, EnvName, RunId};
 use super::remind::Remind;
 use super::run::Workflow;
+use super::variable::Variables;
 
 /// The most that a reason may have, in characters.
 pub const REASON: usize = 300;
@@ -48,6 +49,8 @@ pub enum Form {
         /// The run that is live.
         run: RunId,
     },
+    /// Asks for the values of a variable, environment by environment.
+    Variable(AppName, String),
 }
 
 /// A form as it is shown.
@@ -128,7 +131,11 @@ impl Form {
     /// The app that it is about.
     pub fn app(&self) -> &AppName {
         match self {
-            Self::Hold(app) | Self::NotReady { app, .. } | Self::Redeploy { app, .. } | Self::Wrong { app, .. } => app,
+            Self::Hold(app)
+            | Self::NotReady { app, .. }
+            | Self::Redeploy { app, .. }
+            | Self::Wrong { app, .. }
+            | Self::Variable(app, _) => app,
         }
     }
 
@@ -139,6 +146,7 @@ impl Form {
             Self::NotReady { .. } => "not_ready",
             Self::Redeploy { .. } => "redeploy",
             Self::Wrong { .. } => "wrong",
+            Self::Variable(..) => "variable",
         }
     }
 
@@ -168,6 +176,12 @@ impl Form {
                 Ok(Action::Dispatch(Dispatch::Confirmed(plan)))
             }
             Self::Wrong { run, .. } => aftermath::report(*run, filled),
+            // The environments only: an action is remembered, and values are not.
+            Self::Variable(_, key) => {
+                let environments = filled.words.iter().filter(|(_, value)| !value.is_empty());
+                let environments = environments.map(|(name, _)| EnvName::new(name.as_str())).collect();
+                Ok(Action::Variables(Variables::Set { key: key.clone(), environments }))
+            }
         }
     }
 }
@@ -198,6 +212,7 @@ impl App {
             Form::NotReady { changes, .. } => self.not_ready_view(changes),
             Form::Redeploy { app, cancels } => self.redeploy_view(app, cancels.as_ref(), now),
             Form::Wrong { run, .. } => self.wrong_view(*run),
+            Form::Variable(_, key) => self.variable_form(key),
             Form::Hold(app) => View {
                 title: format!("Hold {app}"),
                 submit: Some("Hold".into()),

@@ -279,6 +279,7 @@ impl App {
             | Outcome::Started { .. }
             | Outcome::InTheWay(_)
             | Outcome::Revert(_)
+            | Outcome::Setting(_)
             | Outcome::Lost => Some("failed: nobody knows whether it was done".to_owned()),
         };
         if let Some(tracked) = self.state.runs.get_mut(&repair.run) {

@@ -257,6 +257,7 @@ impl App {
                 | Outcome::Started { .. }
                 | Outcome::InTheWay(_)
                 | Outcome::Revert(_)
+                | Outcome::Setting(_)
                 | Outcome::Lost,
             ) => Line::plain("GitHub did not say whether it took this. Nothing is repeated blindly: look at ")
                 .then(tracked.map_or_else(|| Line::plain("the run"), |t| linked(&t.run)))

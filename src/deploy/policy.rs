@@ -21,6 +21,8 @@ pub struct Policy {
     pub remind_after: Option<SignedDuration>,
     /// How long after a run is live its people are asked whether it works; `None` for never.
     pub verify_after: Option<SignedDuration>,
+    /// What is said and done about environment variables.
+    pub variables: VariableRules,
     /// GitHub login → Slack user, for mentions and for rights.
     pub people: People,
     /// The slash command's name with its slash: `/deploy`.
@@ -52,6 +54,17 @@ pub enum RequireTested {
     Warn,
     /// Every change that ships has to be ticked.
     All,
+}
+
+/// `required_variables`, `expected_differences`, `set_variables`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VariableRules {
+    /// Every environment has to have these.
+    pub required: BTreeSet<String>,
+    /// These may differ between environments, or be missing in some.
+    pub may_differ: BTreeSet<String>,
+    /// Whether approvers may set variables from Slack.
+    pub settable: bool,
 }
 
 /// Which GitHub login belongs to which Slack user.

@@ -11,6 +11,7 @@ use super::name::{AppName, EnvName, PrNumber, SlackId};
 use super::phase::Phase;
 use super::revert::NoRevert;
 use super::run::Run;
+use super::text::cut;
 
 /// Why something is not done. Its `Display` is the sentence that the person reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,6 +145,19 @@ pub enum Refusal {
     NoRevert(NoRevert),
     /// A run is not mended.
     Mend(Unmended),
+    /// `set_variables` is off.
+    SettingIsOff,
+    /// No environment was given a value.
+    NothingToSet,
+    /// It cannot be the name of a variable.
+    NoKey(String),
+    /// Another variable is being set.
+    SettingAlready {
+        /// By whom.
+        by: SlackId,
+        /// Which.
+        key: String,
+    },
 }
 
 impl Refusal {
@@ -187,6 +201,9 @@ impl Refusal {
             }
             Self::AlreadyHeld { by, reason } => {
                 Line::plain("It is on hold already, by ").mention(by).say(format!(": “{reason}”."))
+            }
+            Self::SettingAlready { by, key } => {
+                Line::default().mention(by).say(" is just setting ").code(key).say(". Its message in the channel shows when that is over; then try again.")
             }
             Self::NotNewest { shown, newest } => Line::plain(format!("Run {shown} is not the newest any more: "))
                 .link(format!("run {}", newest.number), newest.url.clone())
@@ -254,6 +271,10 @@ impl Refusal {
             Self::OnItsWay(_) => "on its way already",
             Self::NoRevert(why) => why.reason(),
             Self::Mend(why) => why.reason(),
+            Self::SettingIsOff => "setting is off",
+            Self::NothingToSet => "nothing filled in",
+            Self::NoKey(_) => "not a variable's name",
+            Self::SettingAlready { .. } => "another variable is being set",
         }
     }
 
@@ -310,7 +331,13 @@ impl Refusal {
             Self::NoRedeploy(app) => format!(
                 "{app} has no Redeploy workflow with an input for each environment that I can read, so I cannot start one. Its servers can be replaced in the AWS console."
             ),
+            Self::SettingIsOff => {
+                "Setting variables from Slack is off. Whoever runs Lockkeeper turns it on with set_variables = true; until then the AWS console does it.".into()
+            }
+            Self::NothingToSet => "Nothing was set: no field was filled in.".into(),
+            Self::NoKey(key) => format!("“{}” cannot be the name of a variable.", cut(key, 60)),
             Self::OnHold { .. }
+            | Self::SettingAlready { .. }
             | Self::Misread(_)
             | Self::NoRevert(_)
             | Self::Mend(_)

@@ -10,6 +10,7 @@ mod mending;
 mod remind;
 mod servers;
 mod telling;
+mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use super::mend::{Attempt, Mend};
 use super::message::{Message, Part, Shown, What};
 use super::name::{EnvName, Login, RequestId, RunId, Sha, SlackId};
 use super::pipeline::{Environment, Kind, Pipeline};
-use super::policy::{Account, Approvers, People, Person, Policy, RequireTested};
+use super::policy::{Account, Approvers, People, Person, Policy, RequireTested, VariableRules};
 use super::revert::{Fix, Suspect};
 use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Status, Step, Workflow};
 use super::server::{ServerEvent, Servers, Unread};
@@ -54,6 +55,7 @@ pub fn policy() -> Policy {
         require_tested: RequireTested::Warn,
         four_eyes: false,
         remind_after: Some(SignedDuration::from_hours(4)),
+        variables: VariableRules::default(),
         people: People(people.map(|(login, id)| (Login::from(login), SlackId::from(id))).into()),
         command: "/deploy".into(),
         verify_after: None,
@@ -439,6 +441,11 @@ impl Story {
                 let topic = topic.split([' ', ':']).next().unwrap_or_default();
                 let place = if *broadcast { "channel and thread" } else { "thread" };
                 self.said.push(format!("{topic} in {place} of {}: {message}", self.number(*run)));
+            }
+            Effect::Show { message, .. } => {
+                self.said.push(format!("show: {message}"));
+                let posted = Outcome::Posted { channel: "C1".into(), ts: "1.1".into() };
+                self.tell(Event::Performed(effect, posted));
             }
             Effect::Announce { message, .. } => self.said.push(format!("announce: {message}")),
             Effect::Form(_, to, form) => {

@@ -84,7 +84,7 @@ impl World {
         self.lock().complaints.clone()
     }
 
-    /// The requests that came over the wire, newest last, at most 5,000.
+    /// The requests that came over the wire, newest last, at most 20,000.
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.lock().requests.iter().cloned().collect()
     }

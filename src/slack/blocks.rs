@@ -365,6 +365,7 @@ fn what(what: &What) -> &'static str {
             Form::NotReady { .. } => "open_not_ready",
             Form::Redeploy { .. } => "open_redeploy",
             Form::Wrong { .. } => "open_wrong",
+            Form::Variable(..) => "open_variable",
         },
         What::Release => "release",
         What::Ping => "ping",

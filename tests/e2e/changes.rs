@@ -288,6 +288,7 @@ async fn questions_are_answered() {
     /deploy where <pr or link> follows a change to production
     /deploy hold <app> <reason> locks the app: nothing is approved until it is released
     /deploy release <app> ends the hold
+    /deploy env <app> [KEY] variables that are missing or differ, never a value; env check <pr>: what a pull request requires
     /deploy history <app> who approved, rejected or held what, and when
     /deploy whoami who you are to me, and what you may do
     /deploy help [command] this, or more about one command

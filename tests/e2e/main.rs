@@ -24,3 +24,4 @@ mod secrets;
 mod servers;
 mod settings;
 mod town;
+mod variables;

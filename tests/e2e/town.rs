@@ -121,6 +121,13 @@ impl Town {
         running.task.await.expect("no panic").expect("a bot that stops in peace");
     }
 
+    /// Whether a text is in any file that the bot keeps.
+    pub fn remembers(&self, text: &str) -> bool {
+        let files = std::fs::read_dir(self.data.path()).expect("a folder");
+        let mut texts = files.map(|file| std::fs::read(file.expect("a file").path()).expect("bytes"));
+        texts.any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+
     pub fn shell(&self) -> &Shell {
         &self.bot.as_ref().expect("a running bot").shell
     }

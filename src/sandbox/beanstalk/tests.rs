@@ -166,13 +166,13 @@ async fn variables_are_changed_by_an_update_that_takes_its_time() {
     let again = set().await.unwrap_err();
     assert!(again.message().unwrap().ends_with("is in an invalid state for this operation. Must be Ready."));
     assert_eq!(new().await, [("deployed".to_owned(), None), ("pending".to_owned(), Some(()))]);
-    wire.act(Act::Pass { seconds: 7 });
+    wire.act(Act::Pass { seconds: 31 });
     assert_eq!(new().await, [("deployed".to_owned(), Some(()))]);
     let (repo, environment) = (H.to_owned(), "Production".to_owned());
     wire.act(Act::SetVariable { repo: repo.clone(), environment: environment.clone(), key: "NEW".into(), value: None });
     wire.act(Act::SpoilSettings { repo, environment });
     set().await.unwrap();
-    wire.act(Act::Pass { seconds: 7 });
+    wire.act(Act::Pass { seconds: 31 });
     assert_eq!(new().await, [("deployed".to_owned(), None)], "taken back");
     assert_eq!(wire.world.complaints(), Vec::<String>::new());
     wire.shutdown.cancel();

@@ -244,6 +244,7 @@ const COMMANDS = [
   ["revert h 4498", "take a change back by a pull request"],
   ["retry h", "run failed jobs again"], ["cancel h", "cancel the run that goes on"],
   ["hold h because…", "refuse approvals for now"], ["release h", "end the hold"], ["history h", "who decided what, when"],
+  ["env h", "variables that are missing or differ"],
   ["whoami", "who you are, and what you may do"], ["help", "what there is"],
 ];
 const sent = [];

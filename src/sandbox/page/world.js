@@ -54,6 +54,7 @@ export function drawWorld(world, slack, on) {
   if ($("auto").checked !== world.auto) $("auto").checked = world.auto;
   drawRuns(one, world, on);
   drawPulls(one, on);
+  drawVariables(one);
   keep($("panel-environments"), [{ list: one.environments, undeployed: one.undeployed, repo: one.repo }], () => one.repo, (all) => environments(all, on));
   keep($("panel-faults"), world.faults ?? [], (fault) => fault.kind, (fault) => h("li", {}, `${WORDS[fault.kind] ?? fault.kind}, ${fault.left} more`));
   keep($("panel-aws-faults"), (world.aws_faults ?? []).map((fault, i) => ({ ...fault, i })), ({ i }) => i,
@@ -98,6 +99,7 @@ function frame(world, on) {
     card("Pull requests", h("div", { id: "panel-pulls" })),
     h("section.card", {}, h("h2", {}, "Runs", h("label.switch", {}, auto, h("span", {}, "Jobs run by themselves"))), h("div", { id: "panel-runs" })),
     card("Environments", h("div", { id: "panel-environments" })),
+    card("Variables on the AWS console", variableForm(on), h("ul.plain-list.note", { id: "panel-variables" })),
     card("Time", h("div.row", {}, pass("+1 min", 60), pass("+1 h", 3600), pass("+1 day", 86400))),
     card("Trouble",
       h("div.row", {},
@@ -137,6 +139,27 @@ function mergeForm(on) {
       h("button.button.primary", { "data-testid": "merge-go", value: "merge" }, "Merge"),
       h("button.button", { "data-testid": "merge-open", value: "open", title: "Open it without merging" }, "Open")),
     h("label.tick.note", {}, docs, h("span", {}, "touches documentation only (no run)")));
+}
+
+/** Somebody sets variables by hand, on the console of the right region. */
+function variableForm(on) {
+  const input = (id, label) => h("input", { id, "data-testid": id, type: "text", "aria-label": label, placeholder: label, autocomplete: "off" });
+  const [key, value] = [input("variable-key", "KEY"), input("variable-value", "Value")];
+  const where = h("select", { id: "variable-where", "data-testid": "variable-where", "aria-label": "Environment" });
+  const act = (rest) => on.world({ repo, environment: where.value, ...rest });
+  const set = (event) => { event.preventDefault(); act({ do: "set_variable", key: key.value.trim(), value: value.value }); };
+  return h("form.merge", { onsubmit: set, autocomplete: "off" }, where, key, value,
+    h("div.row", {}, h("button.button", { "data-testid": "variable-set" }, "Set"),
+      small("Remove", () => act({ do: "set_variable", key: key.value.trim() }), { "data-testid": "variable-remove" }),
+      small("Next change fails", () => act({ do: "spoil_settings" }), { "data-testid": "variable-spoil" })));
+}
+
+/** The names of the variables of each environment; what one types stays. */
+function drawVariables(one) {
+  const on_aws = one.environments.filter((each) => each.eb);
+  keep($("variable-where"), on_aws.map(({ name }) => ({ name, repo: one.repo })), ({ name }) => `${one.repo} ${name}`, ({ name }) => h("option", { value: name }, name));
+  keep($("panel-variables"), on_aws.map(({ name, variables }) => ({ name, variables })), ({ name }) => `${one.repo} ${name}`,
+    ({ name, variables }) => h("li", {}, `${name}: ${variables.join(", ") || "none"}`));
 }
 
 /** Open pull requests with their statuses, and the newest merged ones. */

@@ -11,7 +11,7 @@ use super::pipeline::Pipeline;
 use super::run::Run;
 use super::servers::Environment;
 
-const REQUESTS_KEPT: usize = 5_000;
+const REQUESTS_KEPT: usize = 20_000;
 
 /// The organisation's team of developers, reviewers of every gated environment.
 pub(crate) const TEAM: &str = "developers";

@@ -10,7 +10,7 @@ use super::servers::{Environment, Severity, request_id};
 use super::state::State;
 
 /// How long servers take to restart with other settings.
-const RESTART: SignedDuration = SignedDuration::from_secs(6);
+const RESTART: SignedDuration = SignedDuration::from_secs(30);
 /// All keys and values of an environment together, in bytes.
 const MOST: usize = 4_096;
 
