@@ -10,7 +10,7 @@ use crate::town::{H, SETTINGS, Town, timeless, until};
 
 impl Town {
     /// A change of Chi's that is live with run 812; the number of its pull request.
-    async fn live(&self) -> u64 {
+    pub async fn live(&self) -> u64 {
         let run = self.waiting("chi-gh", "Fix RPC").await;
         self.take(run).await;
         self.pulls()[0]["number"].as_u64().expect("a number")
@@ -30,12 +30,13 @@ impl Town {
         h["pulls"].as_array().expect("pulls").clone()
     }
 
-    fn open_pulls(&self) -> Vec<Value> {
+    /// Those that are open.
+    pub fn open_pulls(&self) -> Vec<Value> {
         self.pulls().into_iter().filter(|pull| pull["open"] == true).collect()
     }
 
     /// How often GitHub was asked to revert something.
-    fn reverts(&self) -> usize {
+    pub fn reverts(&self) -> usize {
         self.sandbox.world.requests().iter().filter(|r| r.path == "/graphql" && r.body.contains("mutation")).count()
     }
 
@@ -138,6 +139,15 @@ async fn a_change_is_taken_back_and_that_is_followed_until_it_is_live() {
     "#);
     town.take(run).await;
     assert_snapshot!(town.thread(812).last().expect("said"), @"✅ <@UANA>, #4498 is taken back: #4499 is live with run 813. Look whether production is well again.");
+    for (here, there) in [(812, 813), (813, 812)] {
+        let said = town.notice(here).replies.pop().expect("said");
+        let link = format!("https://sandbox.slack.com/archives/CDEPLOYS/p{}", town.notice(there).ts.replace('.', ""));
+        assert!(
+            format!("{:?}", said.blocks).contains(&link),
+            "{here} links to the notice of {there}: {:#?}",
+            said.blocks
+        );
+    }
     assert_snapshot!(town.thread(813).last().expect("said"), @"⏩ #4499 is live: it takes back #4498, which came with run 812.");
     assert_snapshot!(town.says(812), @"
     h · run 812 · Fix RPC

@@ -196,3 +196,34 @@ async fn until_ready(process: &Process) {
     process.says("Lockkeeper starts").await;
     until("the process to be ready", || async { (process.get("/ready").await.0 == 200).then_some(()) }).await;
 }
+
+/// The bot died after it had sent the revert: once GitHub had done it, once it had not. It is looked for, nothing is sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_revert_is_on_its_way() {
+    for done in [true, false] {
+        let mut town = Town::open().await;
+        let broken = town.live().await;
+        town.stop().await;
+        let kind = if done { FaultKind::HangAfter } else { FaultKind::Hang };
+        let only = Some("POST /graphql mutation".to_owned());
+        town.sandbox.world.act(Act::Fault { kind, times: 1, only }).expect("a fault");
+        let process = start(&town).await;
+        town.sandbox.workspace.command("UANA", DEPLOYS, &format!("revert h {broken}")).await.expect("an ack");
+        let asked = until("the question", || async {
+            let asked = town.sandbox.workspace.ephemerals("UANA").pop()?;
+            asked.buttons().iter().any(|button| button.text == "Open the revert").then_some(asked)
+        })
+        .await;
+        let button = town.button("UANA", &asked.at(), "Open the revert");
+        town.sandbox.workspace.click("UANA", &asked.at(), &button).await.expect("an ack");
+        until("the revert at GitHub", || async { (town.reverts() == 1).then_some(()) }).await;
+        killed(&town, process).await;
+
+        let process = start(&town).await;
+        let answer = if done { "is open and reverts" } else { "did not say whether it opened" };
+        until("the answer", || async { town.told("UANA").contains(answer).then_some(()) }).await;
+        taken_over(&mut town, process).await;
+        assert_eq!((town.reverts(), town.open_pulls().len()), (1, usize::from(done)), "sent once");
+        town.close().await;
+    }
+}

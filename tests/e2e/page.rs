@@ -367,3 +367,24 @@ async fn a_redeploy_is_chosen_in_its_form() {
     browser.close().await;
     town.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_opened_merged_and_taken_back_on_the_page() {
+    let town = Town::open().await;
+    let browser = Browser::open(&format!("http://{}", town.sandbox.page)).await;
+    browser.fill("merge-title", "Try it").await;
+    browser.click("merge-open").await;
+    browser.reads("#panel-pulls", "#4498 Try it").await;
+    browser.click("pull-merge-4498").await;
+    browser.reads(MESSAGE, "h · run 812 · Try it").await;
+    browser.send("/deploy revert h 4498").await;
+    browser.reads(PRIVATE, "Take back").await;
+    browser.press("Open the revert").await;
+    browser.reads("#panel-pulls", "#4499 Revert \"Try it\"").await;
+    browser.reads(PRIVATE, "is open and reverts #4498").await;
+    browser.picture("16-revert").await;
+    browser.send("/deploy rollback h").await;
+    browser.reads(PRIVATE, "There is no rollback").await;
+    browser.close().await;
+    town.close().await;
+}

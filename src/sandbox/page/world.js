@@ -108,7 +108,7 @@ function frame(world, on) {
         fault("GitHub answers 500", "error_500", 5),
         small("GitHub does the next write, then answers 502", () => on.world({ do: "fault", kind: "error_502_after", times: 1, only: "POST /repos" }), { "data-testid": "fault-write-502" }),
         small("GitHub fails the next write", () => on.world({ do: "fault", kind: "error_500", times: 1, only: "POST /repos" })), fault("GitHub's rate limit", "rate_limited", 3),
-        fault("GitHub is stale", "stale", 5),
+        fault("GitHub is stale", "stale", 5), fault("GitHub does it, then answers 502", "error_502_after", 1),
         small("Clear", () => { on.world({ do: "clear_faults" }); on.slack({ do: "clear_faults" }); }, { "data-testid": "fault-clear" })),
       h("div.row", {}, aws("AWS throttles", "throttled"), aws("AWS denies Canada", "access_denied", "ca-central-1"),
         aws("AWS login expired", "expired_token")),
