@@ -285,6 +285,8 @@ async fn questions_are_answered() {
     /deploy redeploy <app> [environment…] deploys anew what environments run already; a form asks which
     /deploy start <app> starts Deploy for the newest commit
     /deploy revert <app> <pr> opens the pull request that takes a change back, to roll forward
+    /deploy retry <app> runs the failed jobs of the newest run again
+    /deploy cancel <app> cancels the run that goes on
     /deploy where <pr or link> follows a change to production
     /deploy hold <app> <reason> locks the app: nothing is approved until it is released
     /deploy release <app> ends the hold
