@@ -573,7 +573,7 @@ mod tests {
             ("redploy h", "There is no `redploy`. Did you mean `/ship redeploy`?"),
             ("frobnicate", "There is no `frobnicate`. `/ship help` shows what there is."),
             ("x", "There is no `x`. `/ship help` shows what there is."),
-            ("revert h", "`/ship revert` is not there yet. `/ship help` shows what is."),
+            ("link h", "`/ship link` is not there yet. `/ship help` shows what is."),
             ("ping", "Which app? Type `/ship ping <app>`."),
             ("approve \"\"", "Which app? Type `/ship approve <app> [environment…]`."),
             ("hold h", "Why? The others will read it. Type `/ship hold <app> <reason>`."),

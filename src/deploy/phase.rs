@@ -10,7 +10,7 @@ use super::run::{CancelledBy, Conclusion, Status};
 use super::track::{State, Tracked, Why};
 
 /// A cancelled run is last updated a moment after its successor starts; clocks at GitHub agree to about this much.
-const SLACK: SignedDuration = SignedDuration::from_secs(15);
+pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(15);
 
 /// What a run is doing, or how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

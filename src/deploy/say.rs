@@ -9,7 +9,7 @@ use super::app::App;
 use super::effect::Effect;
 use super::message::Message;
 use super::name::{EnvName, RunId};
-use super::phase::Phase;
+use super::phase::{Phase, SLACK};
 use super::pipeline::{Environment, Kind};
 use super::run::Workflow;
 use super::track::{Place, State, Tracked, Why};
@@ -191,7 +191,14 @@ impl App {
     /// Whether what is known of a run is of now: while a closer look is due, its places are those of before.
     pub(super) fn is_clear(&self, tracked: &Tracked) -> bool {
         let looked_at = tracked.is_known() && !tracked.is_due() && tracked.is_examined();
-        looked_at && !tracked.is_lagging() && self.phase(tracked) != Phase::Ending
+        let phase = self.phase(tracked);
+        looked_at && !tracked.is_lagging() && phase != Phase::Ending && !self.is_nameless(tracked, &phase)
+    }
+
+    /// Whether the run was replaced a moment ago, and the lists do not show yet by which.
+    fn is_nameless(&self, tracked: &Tracked, phase: &Phase) -> bool {
+        let fresh = self.state.last_look.is_some_and(|look| look.duration_since(tracked.run.updated_at) < SLACK);
+        *phase == Phase::Superseded && fresh && self.superseder(tracked).is_none()
     }
 
     pub(super) fn failed_production(&self, tracked: &Tracked) -> bool {

@@ -4,9 +4,14 @@
 use lockkeeper::sandbox::slack::{Button, Input, Message, MessageRef, Values};
 use lockkeeper::sandbox::world::{Act, Outcome, ServerTurn};
 
-use crate::town::{DEPLOYS, H, Town, timeless};
+use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless};
 
 impl Town {
+    /// A town whose servers nobody looks at: they finish by themselves in their own time, and a story about GitHub does not wait.
+    pub async fn without_aws() -> Self {
+        Self::with(&SETTINGS.replace("h = \"hypothesis/h\"", "h = { repo = \"hypothesis/h\", aws = false }")).await
+    }
+
     /// Does something in the world; returns the newest run of another repository than h.
     pub fn act_at(&self, repo: &str, act: Act) -> u64 {
         self.sandbox.world.act(act).expect("the world can do that");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lockkeeper::deploy::name::AppName;
 use lockkeeper::sandbox::slack::Fault;
-use lockkeeper::sandbox::world::{Act, FaultKind};
+use lockkeeper::sandbox::world::{Act, FaultKind, Outcome};
 
 use crate::process::{Process, Start};
 use crate::town::{DEPLOYS, SETTINGS, Town, until};
@@ -136,6 +136,43 @@ async fn while_a_dispatch_is_on_its_way() {
     assert_eq!(posted(&town), 1, "GitHub was asked once");
     assert!(town.says(812).contains("Started from Slack by <@UBEN>"), "{}", town.says(812));
     town.close().await;
+}
+
+/// Killed while the retry is on its way, once GitHub had done it, once it had not: it is looked for and never sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_retry_is_on_its_way() {
+    for (kind, told) in
+        [(FaultKind::HangAfter, "its failed jobs run again"), (FaultKind::Hang, "was not started again")]
+    {
+        let mut town = Town::without_aws().await;
+        let run = town.merge("ana-gh", "Fix RPC");
+        town.finish(run, &["Docker Hub"], Outcome::Failure);
+        town.act(Act::Pass { seconds: 2 });
+        town.settled().await;
+        town.stop().await;
+
+        let only = Some("rerun-failed-jobs".to_owned());
+        town.sandbox.world.act(Act::Fault { kind, times: 1, only }).expect("a fault");
+        let process = start(&town).await;
+        until_ready(&process).await;
+        let notice = town.notice(812).at();
+        let retry = town.button("UBEN", &notice, "Retry failed jobs");
+        town.sandbox.workspace.click("UBEN", &notice, &retry).await.expect("an ack");
+        let posts = |town: &Town| {
+            let requests = town.sandbox.world.requests();
+            requests.iter().filter(|r| r.method == "POST" && r.path.ends_with("/rerun-failed-jobs")).count()
+        };
+        until("the retry at GitHub", || async { (posts(&town) == 1).then_some(()) }).await;
+        killed(&town, process).await;
+
+        let process = start(&town).await;
+        let answers = || town.sandbox.workspace.ephemerals("UBEN");
+        until("the answer", || async { answers().pop().filter(|answer| answer.reads().contains(told)) }).await;
+        taken_over(&mut town, process).await;
+        assert_eq!(posts(&town), 1, "sent once");
+        assert_eq!(town.says(812).contains("attempt 2, started by <@UBEN>"), kind == FaultKind::HangAfter);
+        town.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -109,6 +109,28 @@ fn a_production_job_cancelled_half_way_is_unknown() {
     story.said.clear();
 }
 
+/// The closer look sees the run replaced before the lists show by which: it is said when that is known.
+#[test]
+fn a_run_replaced_half_way_is_told_with_its_successor() {
+    let mut story = approved();
+    story.pass(1).job("Production", Status::InProgress, None).step("Production", None).look();
+    let before = story.newest().0.clone();
+    story.pass(1).step("Production", Some(Conclusion::Cancelled)).merge("chi-gh", "Bump zope");
+    story.tell(Event::Seen(Look { runs: vec![before.clone()], main: sha(2) }));
+    let (run, details) = story.runs[1].clone();
+    story.tell(Event::Learned(vec![Finding::Details(Box::new(run), details)]));
+    story.tell(Event::Learned(vec![Finding::WhyCancelled(before.id, CancelledBy::Group)]));
+    assert_eq!(story.heard(), "", "by which run is not known yet");
+    story.look();
+    assert_snapshot!(story.heard(), @"
+    trouble in channel and thread of 812: @BEN: h [run 812] was replaced by run 813 in the middle of production.
+    ⚠️ Production is split: Production runs `a000000` or `a000001`, nobody knows which · Production (Canada) runs `a000000`
+    ❓ Production: the job ended after its deploy step began. Elastic Beanstalk goes on by itself, so look there before anything else.
+    Next: take [run 813] to production: that makes it one version again. Starting the old run again would cancel the new one.
+    handover in thread of 813: @ANA, your deploy of #4501 was replaced when @CHI merged #4502. It now ships with run 813. Both of you test on Staging, then either can approve.
+    ");
+}
+
 #[test]
 fn a_redeploy_never_counts_as_deploying_main() {
     let mut story = Story::new();
