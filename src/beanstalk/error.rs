@@ -2,6 +2,7 @@
 
 use aws_sdk_elasticbeanstalk::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
+use crate::deploy::doctor::redacted;
 use crate::deploy::server::Unread;
 
 /// Codes by which AWS asks to be asked less.
@@ -35,7 +36,7 @@ where
         (Some(code), _) if THROTTLED.contains(&code) => Unread::Throttled,
         (Some(code), _) if DENIED.contains(&code) => Unread::Denied(code.to_owned()),
         (Some("InvalidParameterValue"), Some(message)) if message.contains("No Environment found") => Unread::Missing,
-        (_, _) => Unread::Unreachable(why(error)),
+        (_, _) => Unread::Unreachable(redacted(&why(error))),
     }
 }
 

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::Beanstalk;
 use super::error::{is_basic, unread};
+use crate::deploy::doctor::redacted;
 use crate::deploy::server::{Instance, ServerEvent, Servers, Unread};
 use crate::deploy::text::cut;
 
@@ -85,7 +86,7 @@ impl Beanstalk {
     pub async fn causes(&self, region: &str, environment: &str) -> Result<Vec<String>, Unread> {
         let asked = self.client(region).await.describe_environment_health().environment_name(environment);
         match asked.attribute_names(EnvironmentHealthAttribute::Causes).send().await {
-            Ok(answer) => Ok(answer.causes().iter().map(|cause| cut(cause, LONGEST)).collect()),
+            Ok(answer) => Ok(answer.causes().iter().map(|cause| kept(cause)).collect()),
             Err(error) if is_basic(&error) => Ok(Vec::new()),
             Err(error) => Err(unread(&error)),
         }
@@ -123,7 +124,7 @@ fn instance(one: &SingleInstanceHealth) -> Instance {
         deployed: deployment.and_then(|deployment| deployment.status()).map(str::to_owned),
         launched_at: one.launched_at().and_then(timestamp),
         health: one.health_status().map(str::to_owned),
-        causes: one.causes().iter().map(|cause| cut(cause, LONGEST)).collect(),
+        causes: one.causes().iter().map(|cause| kept(cause)).collect(),
     }
 }
 
@@ -131,8 +132,13 @@ fn event(event: &EventDescription) -> Option<ServerEvent> {
     Some(ServerEvent {
         at: event.event_date().and_then(timestamp)?,
         severity: event.severity().map(|severity| severity.as_str().to_owned()).unwrap_or_default(),
-        message: cut(event.message().unwrap_or_default(), LONGEST),
+        message: kept(event.message().unwrap_or_default()),
     })
+}
+
+/// What is kept of a text: short, and without what looks like a secret, which so never gets into the store.
+fn kept(text: &str) -> String {
+    cut(&redacted(text), LONGEST)
 }
 
 fn timestamp(at: &DateTime) -> Option<Timestamp> {

@@ -1,7 +1,7 @@
 //! Servers: what Elastic Beanstalk shows beside what GitHub's jobs tell, region by region.
 
 use insta::assert_snapshot;
-use lockkeeper::sandbox::world::{Act, AwsFaultKind, Health, Outcome, Policy, ServerTurn};
+use lockkeeper::sandbox::world::{Act, AwsFaultKind, Health, Outcome, Policy, ServerTurn, Severity};
 
 use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless};
 
@@ -270,6 +270,12 @@ async fn a_region_that_cannot_be_read_spoils_nothing_else() {
     town.act(Act::ClearFaults);
     town.settled().await;
     assert!(!town.asks("status h").await.contains("unknown"));
+    let message = "Command failed: DB_PASSWORD=hunter2 is wrong <!channel>".to_owned();
+    town.servers("Production", ServerTurn::Tell { severity: Severity::Warn, message });
+    town.settled().await;
+    let health = town.asks("health h").await;
+    assert!(health.contains("WARN Command failed: [withheld] is wrong <!channel>"), "{health}");
+    assert!(!town.shell().desk(&"h".into()).expect("a desk").app().document().expect("a document").contains("hunter2"));
     assert_eq!(town.announced(), [""; 0]);
     town.close().await;
 }
