@@ -84,10 +84,16 @@ async fn the_login_expires_and_elastic_beanstalk_goes_on() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ✅ Production (Canada): done, as Elastic Beanstalk shows
+    Likely cause: not to be seen from here; the job’s log says more.
+    Elastic Beanstalk, Production (Canada): Ready, Ok
+    (time) INFO Environment update completed successfully.
+    (time) INFO New application version was deployed to running EC2 instances.
+    (time) INFO Deploying new version to instance(s).
     Production now: Production, Production (WebSocket) and Production (Canada) run 14c7efe
-    Next: look at the job, then re-run the failed jobs on GitHub. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
+    Retry failed jobs
     ");
     assert_snapshot!(town.thread(812).last().expect("a word"), @"✅ Production (Canada): Elastic Beanstalk went on by itself and is done: all 4 servers run 14c7efe now, though the job did not see it.");
     assert_snapshot!(town.announced().join("\n---\n"), @"✅ h: production runs one version again: 14c7efe.");

@@ -100,10 +100,13 @@ fn the_job_is_gone_and_the_servers_finish() {
     ✅ Staging: done 10:05
     ✅ Production: done 10:06
     ✅ Production (Canada): done, as Elastic Beanstalk shows
+    Likely cause: not to be seen from here; the job’s log says more.
+    Elastic Beanstalk, Production (Canada): Ready, Ok
     Production now: Production and Production (Canada) run `a000001`
-    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    [Retry failed jobs]
     certain in thread of 812: ✅ Production (Canada): Elastic Beanstalk went on by itself and is done: both servers run `a000001` now, though the job did not see it.
     ");
     story.said.clear();
@@ -141,10 +144,13 @@ fn the_job_is_gone_and_the_servers_keep_their_version() {
     ✅ Staging: done 10:05
     ✅ Production: done 10:06
     ⚪ Production (Canada): kept its version, as Elastic Beanstalk shows
+    Likely cause: not to be seen from here; the job’s log says more.
+    Elastic Beanstalk, Production (Canada): Ready, Ok
     ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `a000000`
-    Next: look at the job, then re-run the failed jobs [on GitHub]. If it fails again, ask for help.
+    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
+    [Retry failed jobs]
     certain in thread of 812: ⚪ Production (Canada): Elastic Beanstalk is ready, and both servers run `a000000` as before: run 812 did not get there.
     ");
     story.said.clear();
