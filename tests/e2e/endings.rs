@@ -47,14 +47,15 @@ async fn canada_failed_and_its_job_is_run_again() {
     town.command("UCHI", "status h").await;
     assert_snapshot!(town.told("UCHI"), @"
     h · hypothesis/h
-    Staging (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
-    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
-    Production runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
-    Production (WebSocket) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
-    Production (Canada) runs 62f5268 or 14c7efe, nobody knows which · ❓ run 812 touched it and nobody saw the end · Elastic Beanstalk: 62f5268, Updating, health Info
+    Staging (test) runs 14c7efe from run 812 since (time)
+    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
+    Production runs 14c7efe from run 812 since (time)
+    Production (WebSocket) runs 14c7efe from run 812 since (time)
+    Production (Canada) runs 62f5268 or 14c7efe, nobody knows which · ❓ run 812 touched it and nobody saw the end
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268 or 14c7efe, nobody knows which
     Run 812 · Fix RPC: failed
     1 change not in production.
+    Elastic Beanstalk is not looked at: there are no AWS credentials here, or the settings say aws = false. Everything else works.
     ");
 
     town.rerun(run, true, "ben-gh");
@@ -89,13 +90,14 @@ async fn canada_failed_and_its_job_is_run_again() {
     town.command("UCHI", "status h").await;
     assert_snapshot!(town.told("UCHI"), @"
     h · hypothesis/h
-    Staging (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
-    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
-    Production runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
-    Production (WebSocket) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
-    Production (Canada) runs 14c7efe from run 812 since (time) · Elastic Beanstalk: 14c7efe, Ready, health Ok
+    Staging (test) runs 14c7efe from run 812 since (time)
+    Staging (WebSocket) (test) runs 14c7efe from run 812 since (time)
+    Production runs 14c7efe from run 812 since (time)
+    Production (WebSocket) runs 14c7efe from run 812 since (time)
+    Production (Canada) runs 14c7efe from run 812 since (time)
     Run 812 · Fix RPC: done
     Everything that is merged is in production.
+    Elastic Beanstalk is not looked at: there are no AWS credentials here, or the settings say aws = false. Everything else works.
     ");
     town.close().await;
 }
