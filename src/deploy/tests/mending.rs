@@ -44,6 +44,7 @@ fn an_attempt_whose_jobs_are_not_listed_yet_rings_nobody() {
     story.pass(10);
     run_again(&mut story);
     story.look();
+    assert!(story.said.iter().all(|line| line.starts_with("notice ")), "nobody is rung: {:#?}", story.said);
     assert_snapshot!(story.notice(812), @"
     *h · run 812* · [Fix RPC] · attempt 2
     🕓 Waiting to start
