@@ -152,6 +152,7 @@ async fn the_main_job() {
     ✅ Production, Production (WebSocket), Production (Canada): done (time)
     Shipped 1 change:
     ✅ #4498 Fix RPC · <@UANA>, tested (time)
+    Something is wrong…
     ");
     assert_snapshot!(town.history().await, @"
     h · decisions, newest first
