@@ -226,10 +226,13 @@ impl Inbox {
             let opened = shell.slack.open_form(&asked.trigger, &form, &View::loading(format!("Redeploy {app}"))).await;
             let view = opened.inspect_err(|error| warn!("could not open a form: {error}")).ok();
             let reply = Reply { view, ..asked.reply };
+            let url = reply.url.clone();
             let action = Action::Dispatch(Dispatch::Choose);
             let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply };
             if let Err(error) = desk.tell(Event::Asked(request), None).await {
                 error!(app.name = %app, "could not remember a request: {error:#}");
+                // Else the form would look for ever.
+                let _ = shell.slack.respond(&url, &desk.app().unwritten(), false, false).await;
             }
         });
         Verdict::Ack

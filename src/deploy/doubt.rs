@@ -11,7 +11,7 @@ use super::name::{EnvName, RunId, Sha};
 use super::run::Workflow;
 use super::server::{Servers, Unread};
 use super::text::plural;
-use super::track::Tracked;
+use super::track::{Place, State, Tracked};
 
 /// How long after a job's end the old version on servers that are ready still says nothing: the deployment may be about to show.
 const GRACE: SignedDuration = SignedDuration::from_mins(2);
@@ -88,6 +88,30 @@ impl App {
     /// What Elastic Beanstalk showed of an environment that this run left unknown.
     pub(super) fn certainty(&self, environment: &EnvName, tracked: &Tracked) -> Option<&Certainty> {
         self.state.certain.get(environment).filter(|certainty| certainty.run == tracked.run.id)
+    }
+
+    /// Whether the servers finished what a failed Deploy did not see, so that nothing of it is left to be done.
+    pub(super) fn is_done_after_all(&self, tracked: &Tracked) -> bool {
+        let arrived = |name: &EnvName| {
+            self.certainty(name, tracked).is_some_and(|certainty| match certainty.seen {
+                Seen::Arrived | Seen::Whole => true,
+                Seen::Stayed => false,
+            })
+        };
+        let there = |(name, place): (&EnvName, &Place)| match place.state {
+            State::Deployed => true,
+            State::Unknown(_) => arrived(name),
+            State::Queued
+            | State::Waiting
+            | State::Preparing
+            | State::Deploying
+            | State::NotDeployed(_)
+            | State::Skipped => false,
+        };
+        tracked.run.workflow == Workflow::Deploy
+            && tracked.run.is_over()
+            && tracked.failing.as_ref().is_some_and(|failing| failing.environment.is_some())
+            && tracked.places.iter().all(there)
     }
 
     /// What is said in the thread of a run once its end at an environment is known after all.

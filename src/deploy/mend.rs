@@ -323,7 +323,9 @@ impl App {
     /// The buttons of a failed run's notice.
     pub(super) fn mend_buttons(&self, tracked: &Tracked, phase: &Phase) -> Vec<Button> {
         let shown = Attempt { run: tracked.run.id, attempt: tracked.run.attempt };
-        let failed = matches!(phase, Phase::Failed | Phase::TimedOut) && self.newer(tracked).is_none();
+        let failed = matches!(phase, Phase::Failed | Phase::TimedOut)
+            && self.newer(tracked).is_none()
+            && !self.is_done_after_all(tracked);
         let twice = shown.attempt > 1;
         let mut buttons = Vec::new();
         if failed && twice && !self.state.said.contains(&help_topic(tracked)) {

@@ -323,6 +323,9 @@ impl App {
     }
 
     fn after_failure(&self, tracked: &Tracked) -> Option<Line> {
+        if self.is_done_after_all(tracked) {
+            return Some(Line::plain("Nothing is left to do: Elastic Beanstalk finished what the job did not see."));
+        }
         if let Some(retrying) = self.retrying(tracked) {
             return Some(retrying);
         }

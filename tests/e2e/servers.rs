@@ -90,10 +90,9 @@ async fn the_login_expires_and_elastic_beanstalk_goes_on() {
     (time) INFO New application version was deployed to running EC2 instances.
     (time) INFO Deploying new version to instance(s).
     Production now: Production, Production (WebSocket) and Production (Canada) run 14c7efe
-    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
+    Nothing is left to do: Elastic Beanstalk finished what the job did not see.
     Ships 1 change:
     ⬜ #4498 Fix RPC · <@UANA>, merged (time)
-    Retry failed jobs
     ");
     assert_snapshot!(town.thread(812).last().expect("a word"), @"✅ Production (Canada): Elastic Beanstalk went on by itself and is done: all 4 servers run 14c7efe now, though the job did not see it.");
     assert_snapshot!(town.announced().join("\n---\n"), @"✅ h: production runs one version again: 14c7efe.");

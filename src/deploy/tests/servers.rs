@@ -103,10 +103,9 @@ fn the_job_is_gone_and_the_servers_finish() {
     Likely cause: not to be seen from here; the job’s log says more.
     Elastic Beanstalk, Production (Canada): Ready, Ok
     Production now: Production and Production (Canada) run `a000001`
-    Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
+    Nothing is left to do: Elastic Beanstalk finished what the job did not see.
     Ships 1 change:
     • ⬜ [#4501] Fix RPC · @ANA, merged 10:00
-    [Retry failed jobs]
     certain in thread of 812: ✅ Production (Canada): Elastic Beanstalk went on by itself and is done: both servers run `a000001` now, though the job did not see it.
     ");
     story.said.clear();
