@@ -343,7 +343,10 @@ impl App {
                     tracked.examined = Some(Examined { job, cause: doctor::read(&texts) });
                 }
             }
-            Finding::Range { base, head, range } => self.state.ranges.insert(base, head, range, now),
+            Finding::Range { base, head, mut range } => {
+                range.iter_mut().for_each(|range| self.disown(range));
+                self.state.ranges.insert(base, head, range, now);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Request;
 use super::app::App;
-use super::change::{ChangeKey, PrRef};
+use super::change::{ChangeKey, PrRef, Range};
 use super::effect::{Effect, Record};
 use super::event::{Facts, Outcome};
 use super::name::{Login, PrNumber, RunId, Sha, SlackId};
@@ -16,6 +16,7 @@ use super::phase::Phase;
 use super::pipeline::Pipeline;
 use super::policy::Person;
 use super::refusal::Refusal;
+use super::run::Workflow;
 use super::say::Said;
 use super::text::{cut, plural};
 use super::track::{State, Tracked};
@@ -59,6 +60,9 @@ pub struct Forward {
     pub because: Option<String>,
     /// The pull request that takes it back, once it is there.
     pub fix: Option<Fix>,
+    /// Whether the bot's account opened it: then its author is nobody who could test it.
+    #[serde(default)]
+    pub opened: bool,
 }
 
 /// The pull request that takes a change back.
@@ -195,6 +199,7 @@ impl App {
                     at: now,
                     because,
                     fix: suspect.reverted_by.clone(),
+                    opened: false,
                 };
                 Ok(self.revert(request, &facts.person, suspect, forward))
             }
@@ -259,7 +264,7 @@ impl App {
 
     /// The newest run with this change that came to production.
     fn bringer(&self, pr: PrNumber) -> Option<RunId> {
-        let there = |t: &&Tracked| self.deploys(t, pr) && self.phase(t) == Phase::Done;
+        let there = |t: &&Tracked| self.deploys(t, pr) && (self.live_since(t).is_some() || self.is_done_after_all(t));
         self.state.runs.values().filter(there).max_by_key(|t| (t.run.started_at, t.run.id)).map(|t| t.run.id)
     }
 
@@ -270,7 +275,17 @@ impl App {
     }
 
     fn deploys(&self, tracked: &Tracked, pr: PrNumber) -> bool {
-        self.ships(tracked).is_some_and(|ships| ships.iter().any(|s| s.change.key == ChangeKey::Pr(pr)))
+        tracked.run.workflow == Workflow::Deploy
+            && self.ships(tracked).is_some_and(|ships| ships.iter().any(|s| s.change.key == ChangeKey::Pr(pr)))
+    }
+
+    /// A pull request that the bot's account opened is its merger's, like any other bot's.
+    pub(super) fn disown(&self, range: &mut Range) {
+        let opened = |key: &ChangeKey| {
+            let fixes = self.state.forwards.iter().filter(|forward| forward.opened).filter_map(|f| f.fix.as_ref());
+            fixes.into_iter().any(|fix| ChangeKey::Pr(fix.number) == *key)
+        };
+        range.changes.iter_mut().filter(|change| opened(&change.key)).for_each(|change| change.author_is_bot = true);
     }
 
     /// The run that a decision is about.
@@ -298,6 +313,7 @@ impl App {
             return vec![answer];
         };
         forward.fix = Some(fix.clone());
+        forward.opened = true;
         let forward = forward.clone();
         let mut record = self.record(&reverting.request, now, &format!("done: #{} reverts it", fix.number));
         self.about(&mut record, forward.run);

@@ -3,7 +3,7 @@
 
 use insta::assert_snapshot;
 use lockkeeper::sandbox::slack::{Input, MessageRef, Values};
-use lockkeeper::sandbox::world::{Act, FaultKind};
+use lockkeeper::sandbox::world::{Act, FaultKind, Outcome};
 use serde_json::Value;
 
 use crate::town::{H, SETTINGS, Town, timeless, until};
@@ -131,7 +131,7 @@ async fn a_change_is_taken_back_and_that_is_followed_until_it_is_live() {
     ⏸️ Production, Production (WebSocket), Production (Canada): waiting for approval
     ⏩ Fast lane: #4499 takes back #4498. Test it and approve it before anything else.
     Ships 1 change:
-    ⬜ #4499 Revert "Fix RPC" · lockkeeper-bot (merged by <@UBEN>), merged (time)
+    ⬜ #4499 Revert "Fix RPC" · <@UBEN> (merged lockkeeper-bot’s), merged (time)
     Approve production…
     I tested mine
     What changes?
@@ -311,5 +311,28 @@ async fn the_people_of_a_run_are_asked_once_whether_it_works() {
     (time) · <@UANA> · verify run 814 · looks good
     (time) · <@UBEN> · approve run 814 on Production, Production (WebSocket), Production (Canada) · granted
     ");
+    town.close().await;
+}
+
+/// What brought a change to production is neither a Redeploy nor a run that was replaced, and need not have ended well everywhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_revert_is_told_where_the_change_came_from() {
+    let town = Town::without_aws().await;
+    town.waiting("ana-gh", "Fix RPC").await;
+    let redeploy = town.dispatch("redeploy.yml", "chi-gh", "main", &["staging"]);
+    town.settled().await;
+    town.finish(redeploy, &["Staging"], Outcome::Success);
+    town.settled().await;
+    let run = town.dispatch("deploy.yml", "ben-gh", "main", &[]);
+    town.on_staging(run);
+    town.settled().await;
+    town.approve("UBEN").await;
+    town.finish(run, &["Production", "Production (WebSocket)"], Outcome::Success);
+    town.finish(run, &["Production (Canada)"], Outcome::Failure);
+    town.settled().await;
+    town.command("UBEN", "revert h 4498").await;
+    town.click("UBEN", &town.answer("UBEN").at(), "Open the revert").await;
+    let told = town.thread(813).pop().expect("something in the thread of run 813");
+    assert!(told.contains("takes back #4498"), "{told}");
     town.close().await;
 }

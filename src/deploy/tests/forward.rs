@@ -81,7 +81,7 @@ fn a_change_is_taken_back_and_followed_until_that_is_live() {
     ▫️ Production, Production (Canada): not yet
     ⏩ Fast lane: [#4502] takes back #4501. Test it and approve it before anything else.
     Ships 1 change:
-    • ⬜ [#4502] Revert "Fix RPC" · lockkeeper-bot, merged 10:16
+    • ⬜ [#4502] Revert "Fix RPC" · lockkeeper-bot (merged lockkeeper-bot’s), merged 10:16
     [What changes?] [Hold…]
     "#);
     story.pass(5).on_staging().look().click("BEN").taken();
@@ -142,7 +142,7 @@ fn the_notices_show_how_far_the_repair_is() {
     ✅ Production, Production (Canada): done 10:22
     ⏩ [#4502] took back #4501.
     Shipped 2 changes:
-    • ⬜ [#4502] Revert "Fix RPC" · lockkeeper-bot, merged 10:16
+    • ⬜ [#4502] Revert "Fix RPC" · lockkeeper-bot (merged lockkeeper-bot’s), merged 10:16
     • ⬜ [#4503] In between · @ANA, merged 10:16
     [Something is wrong…]
     "#);
