@@ -12,7 +12,7 @@ use super::offer::extent;
 use super::phase::Phase;
 use super::server::{Servers, Unread};
 use super::text::{cut, list};
-use super::track::{Failing, Tracked};
+use super::track::{Failing, State, Tracked};
 
 /// How many events are quoted.
 const QUOTED: usize = 3;
@@ -123,19 +123,28 @@ pub fn read<S: AsRef<str>>(texts: &[S]) -> Option<Cause> {
 impl Cause {
     fn words(self, command: &str, app: &str) -> String {
         match self {
-            Self::Build => "the image could not be built. Unless the network had a hiccup, a new change has to repair it.".into(),
-            Self::Push => "the image could not be pushed. Often Docker Hub has a hiccup: a retry helps; else its login is wrong.".into(),
+            Self::Build => {
+                "the image could not be built. Unless the network had a hiccup, a new change has to repair it.".into()
+            }
+            Self::Push => {
+                "the image could not be pushed. Often Docker Hub has a hiccup: a retry helps; else its login is wrong."
+                    .into()
+            }
             Self::NoSecrets => format!(
                 "GitHub gives no secrets to a run that dependabot started, and none to its retries: type {command} start {app} instead."
             ),
-            Self::Login => "AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.".into(),
-            Self::Busy => "Elastic Beanstalk was still busy with something else there. Wait until it is Ready, then retry.".into(),
-            Self::Unhealthy => "the new version did not get healthy there. Its logs say why; if it is the code, roll forward.".into(),
+            Self::Login => "AWS did not accept the job’s login, or it ran out after 15 minutes.".into(),
+            Self::Busy => {
+                "Elastic Beanstalk was still busy with something else there. Wait until it is Ready, then retry.".into()
+            }
+            Self::Unhealthy => {
+                "the new version did not get healthy there. Its logs say why; if it is the code, roll forward.".into()
+            }
             Self::NoVersion => format!(
                 "the version is not there any more, so a retry cannot find it either: type {command} start {app} to build it anew."
             ),
             Self::NoVariable => "an environment variable that it needs is missing there. Set it, then retry.".into(),
-            Self::TooSlow => "it took longer than it may. Elastic Beanstalk may go on by itself: look there before you retry.".into(),
+            Self::TooSlow => "it took longer than it may.".into(),
             Self::Machine => "GitHub’s machine went away. A retry helps, once Elastic Beanstalk is done.".into(),
             Self::Cancelled => "somebody or something cancelled the job.".into(),
         }
@@ -164,11 +173,16 @@ impl App {
 
     /// The likely cause, said without Elastic Beanstalk, which is looked at in its own time.
     pub(super) fn cause_line(&self, tracked: &Tracked) -> Option<Line> {
-        Some(self.likely(self.cause(tracked)?))
+        Some(self.likely(self.cause(tracked)?, tracked))
     }
 
-    fn likely(&self, cause: Cause) -> Line {
-        Line::plain(format!("Likely cause: {}", cause.words(&self.policy.command, self.state.name.as_str())))
+    fn likely(&self, cause: Cause, tracked: &Tracked) -> Line {
+        let words = cause.words(&self.policy.command, self.state.name.as_str());
+        let environment = tracked.failing.as_ref().and_then(|failing| failing.environment.as_ref());
+        let touched = environment.is_some_and(|name| matches!(tracked.state(name), Some(State::Unknown(_))));
+        let unwatched = matches!(cause, Cause::Login | Cause::TooSlow) && touched;
+        let caution = " Elastic Beanstalk may go on by itself: look there before you retry.";
+        Line::plain(format!("Likely cause: {words}{}", if unwatched { caution } else { "" }))
     }
 
     /// What the doctor has to say about a failed run: the likely cause, and what Elastic Beanstalk tells of the environment.
@@ -180,7 +194,7 @@ impl App {
         let told: Vec<&str> = events.iter().map(|(_, text)| text.as_str()).collect();
         let cause = self.cause(tracked).or_else(|| read(&told));
         message = match cause {
-            Some(cause) => message.text(self.likely(cause)),
+            Some(cause) => message.text(self.likely(cause, tracked)),
             None => message.text(Line::plain("Likely cause: not to be seen from here; the job’s log says more.")),
         };
         match (&failing.environment, reading) {

@@ -422,7 +422,7 @@ async fn vias_halves_are_independent() {
     ❌ Staging (Edu): failed, not touched
     ✅ Production: done (time)
     ▫️ Production (Edu): skipped
-    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes.
     Elastic Beanstalk, Staging (Edu): Ready, Ok
     ⚠️ Production is split: Production runs cc8bda5 · Production (Edu) runs 267a8f4
     Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
@@ -433,7 +433,7 @@ async fn vias_halves_are_independent() {
     assert_snapshot!(town.broadcasts().join("\n"), @"
     <@UANA>: via run 404 ended before production was complete.
     ❌ Failed at Staging (Edu): job Staging (Edu) / Deploy, step “Configure AWS credentials”
-    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes.
     ⚠️ Production is split: Production runs cc8bda5 · Production (Edu) runs 267a8f4
     Next: look at the run, then retry its failed jobs at its notice. There is no rollback; repair by rolling forward.
     ");

@@ -457,7 +457,7 @@ async fn rejected_then_run_again_and_failed() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ❌ Production (Canada): failed, not touched
-    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes.
     Elastic Beanstalk, Production (Canada): Ready, Ok
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
     This was attempt 2: ask for help. The job’s log is linked above.
@@ -556,7 +556,7 @@ async fn it_fails_twice() {
     ✅ Staging, Staging (WebSocket): done (time)
     ✅ Production, Production (WebSocket): done (time)
     ❌ Production (Canada): failed, not touched
-    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes.
     Elastic Beanstalk, Production (Canada): Ready, Ok
     ⚠️ Production is split: Production and Production (WebSocket) run 14c7efe · Production (Canada) runs 62f5268
     This was attempt 2: ask for help. The job’s log is linked above.

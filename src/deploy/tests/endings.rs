@@ -192,7 +192,7 @@ fn timed_out_broken_and_cancelled_by_nobody_knows_whom() {
     ⌛ Ran into a time limit at Staging: job [Staging / Deploy]
     ⌛ Staging: timed out, not touched
     ▫️ Production, Production (Canada): not reached
-    Likely cause: it took longer than it may. Elastic Beanstalk may go on by itself: look there before you retry.
+    Likely cause: it took longer than it may.
     Production now: Production and Production (Canada) run `a000000`
     Next: look at the job, then retry its failed jobs. If it fails again, ask for help.
     Ships 1 change:

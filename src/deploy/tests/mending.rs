@@ -410,7 +410,7 @@ fn help_is_asked_for_once_with_the_facts() {
     record ask for help by CHI: done
     announce: 🆘 *h* [run 812] failed 2 times, and chi-gh asks for help: who knows more, please answer here.
     ❌ Failed at Production (Canada): job [Production (Canada) / Deploy]
-    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes.
     Elastic Beanstalk, Production (Canada): Updating, Severe: <!channel> all is lost
     • 10:18 ERROR no route to [withheld]
     • 10:17 INFO Environment update is starting.
@@ -422,7 +422,7 @@ fn help_is_asked_for_once_with_the_facts() {
     ✅ Staging: done 10:05
     ✅ Production: done 10:06
     ❌ Production (Canada): failed, not touched
-    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes.
     Elastic Beanstalk, Production (Canada): Updating, Severe: <!channel> all is lost
     • 10:18 ERROR no route to [withheld]
     • 10:17 INFO Environment update is starting.
@@ -445,7 +445,7 @@ fn help_is_asked_for_once_with_the_facts() {
     ✅ Staging: done 10:05
     ✅ Production: done 10:06
     ❌ Production (Canada): failed, not touched
-    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes. Elastic Beanstalk may go on by itself: look there before you retry.
+    Likely cause: AWS did not accept the job’s login, or it ran out after 15 minutes.
     Elastic Beanstalk, Production (Canada): not readable, AWS says ExpiredToken
     ⚠️ Production is split: Production runs `a000001` · Production (Canada) runs `a000000` or `a000001`, nobody knows which
     This was attempt 2: ask for help. The job’s log is linked above.
