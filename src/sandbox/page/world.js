@@ -96,8 +96,8 @@ function frame(world, on) {
   $("world").replaceChildren(
     h("div", { id: "panel-repo" }),
     card("Merge a pull request", mergeForm(on)),
-    card("Pull requests", h("div", { id: "panel-pulls" })),
     h("section.card", {}, h("h2", {}, "Runs", h("label.switch", {}, auto, h("span", {}, "Jobs run by themselves"))), h("div", { id: "panel-runs" })),
+    card("Pull requests", h("div", { id: "panel-pulls" })),
     card("Environments", h("div", { id: "panel-environments" })),
     card("Variables on the AWS console", variableForm(on), h("ul.plain-list.note", { id: "panel-variables" })),
     card("Time", h("div.row", {}, pass("+1 min", 60), pass("+1 h", 3600), pass("+1 day", 86400))),
