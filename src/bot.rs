@@ -22,7 +22,7 @@ use crate::deploy::policy::Policy;
 use crate::desk::{Desk, Office};
 use crate::github::{GitHub, GitHubError};
 use crate::inbox::Inbox;
-use crate::lead::{self, Lead};
+use crate::lead::Lead;
 use crate::outbox;
 use crate::server;
 use crate::shell::Shell;
@@ -33,8 +33,9 @@ use crate::slack::{Identity, Slack};
 use crate::store::Store;
 use crate::store::embedded::Embedded;
 use crate::store::redis::Redis;
-use crate::variables::{Keeper, Vault};
-use crate::watch::{ServerWatcher, Watcher};
+use crate::variables::Keeper;
+use crate::vault::Vault;
+use crate::watch::{ServerWatcher, Watcher, leading};
 
 /// How long a stopping bot waits for what it began, after it left Slack. Both together stay below the ten seconds that Docker
 /// gives; what is not done by then is in the store, and looked for before it is done again.
@@ -163,7 +164,7 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
         watching.spawn(vital("a watcher", watcher.run(watch.clone()), watch.clone(), leave.clone()));
         watching.spawn(vital("a watcher of servers", servers.run(watch.clone()), watch.clone(), leave.clone()));
     }
-    watching.spawn(vital("leading", lead::run(shell.clone(), watch.clone()), watch.clone(), leave.clone()));
+    watching.spawn(vital("leading", leading::run(shell.clone(), watch.clone()), watch.clone(), leave.clone()));
     let readiness = {
         let shell = shell.clone();
         move || shell.readiness()

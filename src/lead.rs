@@ -3,23 +3,20 @@
 //! know yet that it was replaced writes nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::deploy::name::AppName;
-use crate::shell::Shell;
-use crate::store::Fence;
+use crate::store::{Fence, Store};
 
 /// How long a leader leads without saying so again.
-const TERM: Duration = Duration::from_secs(9);
+pub const TERM: Duration = Duration::from_secs(6);
 /// How often it says so, and how often the others look what has changed. Both together bound how long nobody watches after a leader
-/// died: 11 s.
-const TURN: Duration = Duration::from_secs(2);
+/// died: 8 s.
+pub const TURN: Duration = Duration::from_secs(2);
 
 /// Whether this replica leads.
 pub struct Lead {
@@ -45,6 +42,25 @@ impl Lead {
         }
     }
 
+    /// Leads, or goes on leading; `looked` is when each app was last seen at GitHub.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn say(&self, store: &Store, looked: &BTreeMap<AppName, Timestamp>) -> anyhow::Result<()> {
+        self.set(store.lead(&self.me, TERM, looked).await?);
+        Ok(())
+    }
+
+    /// The store has been away for so long that somebody else may lead.
+    pub fn doubt(&self) {
+        self.set(None);
+    }
+
+    /// Leaves it to another. The lead ends by itself where this does not arrive.
+    pub async fn resign(&self, store: &Store) {
+        let _ = store.resign(&self.me).await;
+    }
+
     fn set(&self, fence: Option<Fence>) {
         let changed = self.fence.send_if_modified(|known| std::mem::replace(known, fence) != fence);
         match fence {
@@ -53,53 +69,4 @@ impl Lead {
             Some(_) | None => {}
         }
     }
-}
-
-/// Leads when nobody else does, and learns what others have changed, until shutdown; then leaves it to them. Ends early, and the bot
-/// with it, where the store would not keep what it is given.
-pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
-    let mut sure = Instant::now();
-    let mut fit = false;
-    loop {
-        let turn = tokio::select! {
-            turn = turn(&shell, &mut fit) => turn,
-            () = shutdown.cancelled() => break,
-        };
-        match turn {
-            Ok(true) => sure = Instant::now(),
-            Ok(false) => return,
-            // It may lead no more, and cannot tell.
-            Err(error) if sure.elapsed() >= TERM => {
-                warn!("the store is away, so nothing is watched: {error:#}");
-                shell.lead.set(None);
-            }
-            Err(_) => {}
-        }
-        let pause = if shell.store.is_shared() { TURN } else { Duration::MAX };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = shutdown.cancelled() => break,
-        }
-    }
-    // The lead ends by itself where this does not arrive.
-    let _ = shell.store.resign(&shell.lead.me).await;
-}
-
-/// One turn; `false` where the store cannot be used.
-async fn turn(shell: &Shell, fit: &mut bool) -> anyhow::Result<bool> {
-    let apps = shell.apps().filter_map(|(name, app)| Some((name.clone(), app.looked_at()?)));
-    let looked: BTreeMap<AppName, Timestamp> = apps.collect();
-    let fence = shell.store.lead(&shell.lead.me, TERM, &looked).await?;
-    if !*fit && let Err(error) = shell.store.fit().await {
-        error!("{error:#}");
-        return Ok(false);
-    }
-    *fit = true;
-    shell.lead.set(fence);
-    let apps: Vec<AppName> = shell.apps().map(|(name, _)| name.clone()).collect();
-    for (app, glance) in shell.store.glance(&apps).await? {
-        shell.desk(&app)?.refresh(Some(glance)).await?;
-        shell.note_look(&app);
-    }
-    Ok(true)
 }

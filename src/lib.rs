@@ -6,7 +6,7 @@
 //! | part | modules |
 //! |---|---|
 //! | **The domain**: every rule and every text. Pure and synchronous | [`deploy`] |
-//! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all, [`shell`] is what its parts share; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub, [`herald`] reminds people afterwards, [`desk`] decides and commits, [`outbox`] performs; [`variables`] looks at environment variables |
+//! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all, [`shell`] is what its parts share; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub and at Elastic Beanstalk, on the one replica that has the [`lead`], [`herald`] reminds people afterwards, [`desk`] decides and commits, [`outbox`] performs; [`variables`] looks at environment variables |
 //! | **The clients**, concrete, each with a base URL | [`slack`], [`github`], [`beanstalk`] |
 //! | **What is remembered** | [`store`] |
 //! | **Round about** | [`config`], [`check`], [`server`], [`log`], [`http`], [`clock`] |
@@ -135,4 +135,5 @@ pub mod shell;
 pub mod slack;
 pub mod store;
 pub mod variables;
+pub mod vault;
 pub mod watch;

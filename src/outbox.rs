@@ -159,6 +159,10 @@ async fn lost(shell: &Shell, id: EffectId, until: Arc<AtomicI64>) {
 async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
     let effect: Effect = serde_json::from_str(&claimed.body).context("read an effect")?;
     let what = effect.to_string().lines().next().unwrap_or_default().to_owned();
+    // Another replica may have committed it, and what it follows from: where a notice stands, say.
+    if shell.store.is_shared() {
+        shell.desk(&claimed.app)?.refresh(None).await?;
+    }
     let performed = if claimed.expired {
         Performed::Never("it came too late to be of use".into())
     } else {

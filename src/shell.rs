@@ -22,7 +22,7 @@ use crate::slack::people::People;
 use crate::slack::socket::SocketHealth;
 use crate::slack::{Slack, SlackError};
 use crate::store::Store;
-use crate::variables::Vault;
+use crate::vault::Vault;
 
 /// A look at GitHub older than this makes the bot not ready.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);

@@ -1,64 +1,21 @@
-//! Environment variables, for as long as the process lives: the look at them, the watch for pull requests that wait for some, and
-//! the values that are on their way to Elastic Beanstalk. No value is remembered anywhere else.
+//! Environment variables: the look at them, and the watch for pull requests that wait for some. Values are in `vault` only.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
-use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::beanstalk::configuration::Spot;
 use crate::deploy::app::App;
 use crate::deploy::event::Event;
-use crate::deploy::name::{AppName, EnvName, RequestId};
+use crate::deploy::name::{AppName, EnvName};
 use crate::deploy::pipeline::Environment;
 use crate::deploy::server::Unread;
 use crate::deploy::variable::{Inventory, Keys, Proposal};
 use crate::shell::Shell;
 use crate::store::Fence;
-
-/// How long values are kept for a request that is not decided yet, or was refused.
-const KEPT: SignedDuration = SignedDuration::from_mins(10);
-
-/// Values that somebody typed, until Elastic Beanstalk has them. Only here, only in memory.
-#[derive(Default)]
-pub(crate) struct Vault(Mutex<BTreeMap<RequestId, Kept>>);
-
-struct Kept {
-    since: Timestamp,
-    values: BTreeMap<EnvName, SecretString>,
-}
-
-impl Vault {
-    /// Keeps what was filled in, by the request's id.
-    pub(crate) fn keep(&self, id: &RequestId, words: &BTreeMap<String, String>, now: Timestamp) {
-        let values = words.iter().filter(|(_, value)| !value.is_empty());
-        let values = values.map(|(name, value)| (EnvName::new(name.as_str()), value.as_str().into())).collect();
-        self.lock().insert(id.clone(), Kept { since: now, values });
-    }
-
-    /// The value for an environment.
-    pub(crate) fn value(&self, id: &RequestId, environment: &EnvName) -> Option<SecretString> {
-        self.lock().get(id)?.values.get(environment).cloned()
-    }
-
-    /// Forgets the values of requests that nothing came of.
-    fn tidy(&self, now: Timestamp, is_needed: impl Fn(&RequestId) -> bool) {
-        self.lock().retain(|id, kept| is_needed(id) || now.duration_since(kept.since) < KEPT);
-    }
-
-    /// Forgets the values of a request.
-    pub(crate) fn forget(&self, id: &RequestId) {
-        self.lock().remove(id);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<RequestId, Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Watches one app's open pull requests for variables that they require.
 pub struct Keeper {

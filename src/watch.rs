@@ -19,6 +19,7 @@ use crate::herald;
 use crate::shell::Shell;
 use crate::store::Fence;
 
+pub mod leading;
 mod servers;
 
 pub use servers::ServerWatcher;
