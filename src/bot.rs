@@ -33,6 +33,7 @@ use crate::slack::{Identity, Slack};
 use crate::store::Store;
 use crate::store::embedded::Embedded;
 use crate::store::redis::Redis;
+use crate::telemetry;
 use crate::variables::Keeper;
 use crate::vault::Vault;
 use crate::watch::{ServerWatcher, Watcher, leading};
@@ -167,10 +168,11 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
     watching.spawn(vital("leading", leading::run(shell.clone(), watch.clone()), watch.clone(), leave.clone()));
     let readiness = {
         let shell = shell.clone();
-        move || shell.readiness()
+        move || telemetry::readiness(&shell)
     };
     info!(apps = shell.config.apps.len(), listen = %listener.local_addr()?, "Lockkeeper starts");
     watching.spawn(server::serve(listener, watch.clone(), readiness));
+    watching.spawn(vital("the telemetry", telemetry::run(shell.clone(), watch.clone()), watch.clone(), leave.clone()));
     let outbox = outbox::run(shell.clone(), perform.clone());
     performing.spawn(vital("the outbox", outbox, perform.clone(), leave.clone()));
 

@@ -10,6 +10,7 @@ pub mod app;
 pub mod approve;
 pub mod change;
 pub mod command;
+pub mod condition;
 pub mod digest;
 pub mod dispatch;
 pub mod dispatch_text;

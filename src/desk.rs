@@ -21,6 +21,7 @@ use crate::deploy::name::AppName;
 use crate::deploy::remind::REMINDER;
 use crate::deploy::run::Run;
 use crate::store::{Commit, Committed, EffectId, Fence, Glance, NewEffect, Store, Version};
+use crate::telemetry;
 
 /// Letters that may wait at a desk before senders have to.
 const TRAY: usize = 256;
@@ -204,8 +205,8 @@ impl Clerk {
         match app.handle(event.clone(), now) {
             Ok(effects) => {
                 log(&self.name, event, &effects);
-                if let Event::Examined(..) = event {
-                    metrics::counter!("lockkeeper_decisions_total", "app" => self.name.to_string(), "outcome" => "granted").increment(1);
+                if let Event::Examined(request, _) = event {
+                    telemetry::decided(&self.name, request.action.to_string(), true);
                 }
                 Ok(Decision { app, effects })
             }
@@ -214,8 +215,7 @@ impl Clerk {
                     bail!("{} refused something that nobody asked for: {refusal}", self.name)
                 };
                 info!(app.name = %self.name, person = %request.by, "refused to {}: {}", request.action, refusal.reason());
-                metrics::counter!("lockkeeper_decisions_total", "app" => self.name.to_string(), "outcome" => "refused")
-                    .increment(1);
+                telemetry::decided(&self.name, request.action.to_string(), false);
                 let record = Effect::Record(known.record_refusal(request, run, &refusal, now));
                 let answer = Effect::Answer(request.reply.clone(), request.by.clone(), refusal.message());
                 Ok(Decision { app: known.clone(), effects: vec![record, answer] })

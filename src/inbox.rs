@@ -20,6 +20,7 @@ use crate::shell::Shell;
 use crate::slack::inbound::{self, Home, Inbound};
 use crate::slack::socket::{Envelope, Verdict};
 use crate::slack::{SlackError, blocks};
+use crate::telemetry;
 
 /// Slack waits three seconds for an acknowledgement; a commit that takes longer than this has failed.
 const COMMIT: Duration = Duration::from_millis(2_500);
@@ -69,9 +70,9 @@ impl Inbox {
 
     /// Takes one envelope and says how to acknowledge it.
     pub async fn take(&self, envelope: Envelope) -> Verdict {
-        let arrived = Instant::now();
+        let (arrived, kind) = (Instant::now(), envelope.kind.clone());
         let verdict = self.sort(envelope).await;
-        metrics::histogram!("lockkeeper_ack_seconds").record(arrived.elapsed());
+        telemetry::acknowledged(&kind, &verdict, arrived.elapsed());
         verdict
     }
 

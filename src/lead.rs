@@ -42,6 +42,11 @@ impl Lead {
         }
     }
 
+    /// Whether this replica leads now.
+    pub fn leads(&self) -> bool {
+        self.fence.borrow().is_some()
+    }
+
     /// Leads, or goes on leading; `looked` is when each app was last seen at GitHub.
     ///
     /// # Errors

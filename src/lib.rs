@@ -9,7 +9,7 @@
 //! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all, [`shell`] is what its parts share; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub and at Elastic Beanstalk, on the one replica that has the [`lead`], [`herald`] reminds people afterwards, [`desk`] decides and commits, [`outbox`] performs; [`variables`] looks at environment variables |
 //! | **The clients**, concrete, each with a base URL | [`slack`], [`github`], [`beanstalk`] |
 //! | **What is remembered** | [`store`] |
-//! | **Round about** | [`config`], [`check`], [`server`], [`log`], [`http`], [`clock`] |
+//! | **Round about** | [`config`], [`check`], [`server`] and [`telemetry`] (seen from outside), [`log`], [`http`], [`clock`] |
 //! | **The pretend world**, in which the real bot is tried by hand and by tests | [`sandbox`] |
 //!
 //! # One event, from the socket to the effect
@@ -134,6 +134,7 @@ pub mod server;
 pub mod shell;
 pub mod slack;
 pub mod store;
+pub mod telemetry;
 pub mod variables;
 pub mod vault;
 pub mod watch;

@@ -23,6 +23,7 @@ use crate::github::GitHubError;
 use crate::shell::Shell;
 use crate::slack::SlackError;
 use crate::store::{Claimed, EffectId};
+use crate::telemetry;
 
 mod dispatch;
 mod form;
@@ -168,8 +169,8 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
     } else {
         perform(shell, &claimed, effect.clone()).await?
     };
-    let verb = what.split(' ').next().unwrap_or_default().to_owned();
-    metrics::counter!("lockkeeper_effects_total", "effect" => verb, "outcome" => performed.word()).increment(1);
+    let age = shell.clock.now().duration_since(claimed.created);
+    telemetry::tried(what.split(' ').next().unwrap_or_default(), performed.word(), age);
     match performed {
         Performed::Tell(event) => {
             info!(app.name = %claimed.app, effect = %what, "performed");

@@ -1,16 +1,15 @@
 //! The bot's own routes: `/live`, `/ready` and `/metrics`. They are for machines that look after this one, and tell nobody a version,
 //! a setting or a secret; everything else is not there.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use hyper::Method;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{self, Request, Response};
+use crate::telemetry;
 
 /// Whether the bot can do its work now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,25 +34,12 @@ pub async fn serve<R>(listener: TcpListener, shutdown: CancellationToken, readin
 where
     R: Fn() -> Readiness + Clone + Send + Sync + 'static,
 {
-    let metrics = metrics();
+    let metrics = telemetry::recorder();
     http::serve(listener, shutdown, move |request| {
         let answer = answer(&request, &readiness, metrics);
         async move { answer }
     })
     .await;
-}
-
-/// What the `metrics` macros write to, for the whole process.
-pub fn metrics() -> &'static PrometheusHandle {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        if metrics::set_global_recorder(recorder).is_err() {
-            tracing::error!("something else records the metrics: /metrics stays empty");
-        }
-        handle
-    })
 }
 
 fn answer(request: &Request, readiness: impl Fn() -> Readiness, metrics: &PrometheusHandle) -> Response {
@@ -63,10 +49,7 @@ fn answer(request: &Request, readiness: impl Fn() -> Readiness, metrics: &Promet
     match request.uri().path() {
         "/live" => http::respond(200, "text/plain; charset=utf-8", "live\n"),
         "/ready" => ready(readiness()),
-        "/metrics" => {
-            metrics.run_upkeep();
-            http::respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render())
-        }
+        "/metrics" => http::respond(200, "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
         _ => nothing(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::beanstalk::Beanstalk;
@@ -17,15 +17,12 @@ use crate::deploy::policy::{Person, Policy};
 use crate::desk::Desk;
 use crate::github::GitHub;
 use crate::lead::Lead;
-use crate::server::{Check, Readiness};
 use crate::slack::people::People;
 use crate::slack::socket::SocketHealth;
 use crate::slack::{Slack, SlackError};
 use crate::store::Store;
+use crate::telemetry::Pulse;
 use crate::vault::Vault;
-
-/// A look at GitHub older than this makes the bot not ready.
-const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
 /// What the parts of the running bot share.
 pub struct Shell {
@@ -71,6 +68,8 @@ pub(crate) struct Memory {
     looked: BTreeMap<AppName, Timestamp>,
     /// When the last look at each app's servers began, all that follows from it decided.
     surveyed: BTreeMap<AppName, Timestamp>,
+    /// How the store is.
+    pulse: Option<Pulse>,
 }
 
 impl Shell {
@@ -148,21 +147,14 @@ impl Shell {
         lock(&self.memory).surveyed.clone()
     }
 
-    /// Whether the bot can do its work: it hears Slack, and saw GitHub lately.
-    pub fn readiness(&self) -> Readiness {
-        let now = self.clock.now();
-        let connected = self.sockets.connected();
-        let looked = self.looked();
-        let late: Vec<&str> = self
-            .desks
-            .keys()
-            .filter(|name| looked.get(*name).is_none_or(|at| now.duration_since(*at) > FRESH))
-            .map(AppName::as_str)
-            .collect();
-        let seen =
-            if late.is_empty() { "seen lately".to_owned() } else { format!("not seen lately: {}", late.join(", ")) };
-        let slack = Check { name: "slack", ok: connected > 0, said: format!("{connected} sockets connected") };
-        Readiness { checks: vec![slack, Check { name: "github", ok: late.is_empty(), said: seen }] }
+    /// Notes how the store is.
+    pub(crate) fn feel(&self, pulse: Pulse) {
+        lock(&self.memory).pulse = Some(pulse);
+    }
+
+    /// How the store was when it was asked last; `None` before the first time.
+    pub(crate) fn pulse(&self) -> Option<Pulse> {
+        lock(&self.memory).pulse
     }
 }
 

@@ -4,12 +4,18 @@
 use lockkeeper::sandbox::slack::{Button, Input, Message, MessageRef, Values};
 use lockkeeper::sandbox::world::{Act, Outcome, ServerTurn};
 
-use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless};
+use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless, until};
 
 impl Town {
     /// A town whose servers nobody looks at: they finish by themselves in their own time, and a story about GitHub does not wait.
     pub async fn without_aws() -> Self {
         Self::with(&SETTINGS.replace("h = \"hypothesis/h\"", "h = { repo = \"hypothesis/h\", aws = false }")).await
+    }
+
+    /// Waits for a call that hangs.
+    pub async fn hanging(&self, method: &str) {
+        let hangs = || self.sandbox.workspace.calls().iter().any(|call| call.method == method && call.status == 504);
+        until(&format!("{method} to hang"), || async { hangs().then_some(()) }).await;
     }
 
     /// Does something in the world; returns the newest run of another repository than h.

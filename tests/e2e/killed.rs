@@ -26,12 +26,6 @@ async fn killed(town: &Town, mut process: Process) {
     town.sandbox.workspace.clear_faults();
 }
 
-/// Waits for a call that hangs.
-async fn hanging(town: &Town, method: &str) {
-    let hangs = || town.sandbox.workspace.calls().iter().any(|call| call.method == method && call.status == 504);
-    until(&format!("{method} to hang"), || async { hangs().then_some(()) }).await;
-}
-
 /// Ends the binary in peace and lets a bot that can be looked into do the rest.
 async fn taken_over(town: &mut Town, mut process: Process) {
     process.terminate();
@@ -56,7 +50,7 @@ async fn while_a_notice_is_being_posted() {
         });
         town.merge("ana-gh", "Fix RPC");
         let process = start(&town).await;
-        hanging(&town, "chat.postMessage").await;
+        town.hanging("chat.postMessage").await;
         assert_eq!(town.sandbox.workspace.messages(DEPLOYS).len(), usize::from(posted));
         killed(&town, process).await;
 
@@ -183,7 +177,7 @@ async fn while_a_person_is_being_answered() {
     until_ready(&process).await;
     town.sandbox.workspace.fault(Fault::Hang { method: "response_url".into(), times: 1 });
     town.sandbox.workspace.command("UCHI", DEPLOYS, "hold h migrating").await.expect("an ack");
-    hanging(&town, "response_url").await;
+    town.hanging("response_url").await;
     killed(&town, process).await;
 
     let process = start(&town).await;
@@ -205,7 +199,7 @@ async fn told_to_end_amid_requests() {
     // An answer that never goes through must not keep the process from ending.
     town.sandbox.workspace.fault(Fault::Hang { method: "response_url".into(), times: 1 });
     town.sandbox.workspace.command("UANA", DEPLOYS, "whoami").await.expect("an ack");
-    hanging(&town, "response_url").await;
+    town.hanging("response_url").await;
     town.sandbox.workspace.command("UCHI", DEPLOYS, "hold h migrating").await.expect("an ack");
     taken_over(&mut town, process).await;
     let locks = town.sandbox.workspace.messages(DEPLOYS);

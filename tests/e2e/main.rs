@@ -14,6 +14,7 @@ mod hands;
 mod journey;
 mod killed;
 mod mending;
+mod outside;
 mod page;
 mod process;
 mod redis;

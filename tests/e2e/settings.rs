@@ -156,7 +156,6 @@ async fn machines_ask_whether_it_lives() {
     let process = start(&town).go();
     assert_eq!(process.get("/live").await, (200, "live\n".to_owned()));
     until("it to be ready", || async { (process.get("/ready").await.0 == 200).then_some(()) }).await;
-    assert_snapshot!(process.get("/ready").await.1, @r#"{"checks":{"github":{"ok":true,"said":"seen lately"},"slack":{"ok":true,"said":"2 sockets connected"}},"ready":true}"#);
     let (status, metrics) = process.get("/metrics").await;
     assert_eq!(status, 200, "{metrics}");
     for path in ["/", "/readyz", "/github/webhook", "/live/"] {
