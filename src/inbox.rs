@@ -221,43 +221,44 @@ impl Inbox {
     /// Opens a form that still has to find out what is true, before the trigger dies; what it shows is decided like any answer.
     fn choose(&self, app: AppName, asked: Asked) -> Verdict {
         let Ok(desk) = self.shell.desk(&app) else { return Verdict::Ack };
-        let shell = self.shell.clone();
+        let (shell, closing) = (self.shell.clone(), self.closing.clone());
         self.later.spawn(async move {
             let form = Form::Redeploy { app: app.clone(), cancels: None };
             let opened = shell.slack.open_form(&asked.trigger, &form, &View::loading(format!("Redeploy {app}"))).await;
             let view = opened.inspect_err(|error| warn!("could not open a form: {error}")).ok();
             let reply = Reply { view, ..asked.reply };
-            let url = reply.url.clone();
             let action = Action::Dispatch(Dispatch::Choose);
-            let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply };
+            let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply: reply.clone() };
             if let Err(error) = desk.tell(Event::Asked(request), None).await {
                 error!(app.name = %app, "could not remember a request: {error:#}");
                 // Else the form would look for ever.
-                let _ = shell.slack.respond(&url, &desk.app().unwritten(), false, false).await;
+                deliver(&shell, &closing, &reply, &desk.app().unwritten()).await;
             }
         });
         Verdict::Ack
     }
 
-    /// Acknowledges now and answers when the message is ready; tried again while its address lives, or until the bot stops.
+    /// Acknowledges now and answers when the message is ready.
     fn later(&self, reply: Reply, message: impl Future<Output = Message> + Send + 'static) -> Verdict {
         let (shell, closing) = (self.shell.clone(), self.closing.clone());
-        self.later.spawn(async move {
-            let message = message.await;
-            let mut pause = Duration::from_millis(300);
-            while shell.clock.now().duration_since(reply.at) < REPLY_LIFE {
-                match shell.slack.respond(&reply.url, &message, reply.replace, false).await {
-                    Ok(()) => return,
-                    Err(SlackError::Refused { code }) => return warn!("slack takes no answer there: {code}"),
-                    Err(error) => warn!("could not deliver an answer, trying again: {error}"),
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST),
-                    () = closing.cancelled() => return,
-                }
-            }
-        });
+        self.later.spawn(async move { deliver(&shell, &closing, &reply, &message.await).await });
         Verdict::Ack
+    }
+}
+
+/// Gives an answer; tried again while its address lives, or until the bot stops.
+async fn deliver(shell: &Shell, closing: &CancellationToken, reply: &Reply, message: &Message) {
+    let mut pause = Duration::from_millis(300);
+    while shell.clock.now().duration_since(reply.at) < REPLY_LIFE {
+        match shell.slack.answer(reply, message).await {
+            Ok(()) => return,
+            Err(SlackError::Refused { code }) => return warn!("slack takes no answer there: {code}"),
+            Err(error) => warn!("could not deliver an answer, trying again: {error}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST),
+            () = closing.cancelled() => return,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::deploy::action::{Action, Reply, Request};
 use crate::deploy::dispatch::Dispatch;
 use crate::deploy::effect::{Effect, Verdict};
 use crate::deploy::event::{Event, Facts, Outcome, Unreachable};
+use crate::deploy::form::Form;
 use crate::deploy::message::Message;
 use crate::deploy::name::{AppName, RunId, SlackId};
 use crate::deploy::track::Address;
@@ -26,7 +27,6 @@ use crate::store::{Claimed, EffectId};
 use crate::telemetry;
 
 mod dispatch;
-mod form;
 mod mend;
 mod revert;
 mod variable;
@@ -60,6 +60,11 @@ enum Performed {
 }
 
 impl Performed {
+    /// GitHub takes no requests before then.
+    fn limited(until: Timestamp, now: Timestamp, uncertain: bool) -> Self {
+        Self::Again { after: Some(until.duration_since(now)), uncertain, why: "GitHub's rate limit".into() }
+    }
+
     /// For the metrics.
     fn word(&self) -> &'static str {
         match self {
@@ -162,7 +167,8 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
     let what = effect.to_string().lines().next().unwrap_or_default().to_owned();
     // Another replica may have committed it, and what it follows from: where a notice stands, say.
     if shell.store.is_shared() {
-        shell.desk(&claimed.app)?.refresh(None).await?;
+        let glance = shell.store.glance(std::slice::from_ref(&claimed.app)).await?.remove(&claimed.app);
+        shell.desk(&claimed.app)?.refresh(glance).await?;
     }
     let performed = if claimed.expired {
         Performed::Never("it came too late to be of use".into())
@@ -254,10 +260,7 @@ async fn perform(shell: &Shell, claimed: &Claimed, effect: Effect) -> anyhow::Re
         Effect::Revert(reverting) => revert::perform(shell, claimed, reverting).await,
         Effect::Mark(mark) => variable::mark(shell, claimed, mark).await,
         Effect::Set(setting) => variable::set(shell, claimed, setting).await,
-        Effect::Form(reply, _, shown) => form::show(shell, &claimed.app, reply.view.as_deref(), &shown).await,
-        Effect::Answer(Reply { view: Some(view), .. }, _, message) => {
-            form::tell(shell, &claimed.app, &view, &message).await
-        }
+        Effect::Form(reply, _, shown) => form(shell, &claimed.app, reply.view.as_deref(), &shown).await,
         Effect::Answer(reply, to, message) => answer(shell, &claimed.app, &reply, &to, &message).await,
         Effect::Record(_) => bail!("a record is written by the commit, not performed"),
     }
@@ -326,10 +329,7 @@ async fn review(shell: &Shell, verdict: Verdict, approve: bool) -> anyhow::Resul
             let effect = if approve { Effect::Approve(verdict) } else { Effect::Reject(verdict) };
             Performed::Tell(Box::new(Event::Performed(effect, outcome)))
         }
-        Err(GitHubError::RateLimited { until }) => {
-            let after = Some(until.duration_since(shell.clock.now()));
-            Performed::Again { after, uncertain: false, why: "GitHub's rate limit".into() }
-        }
+        Err(GitHubError::RateLimited { until }) => Performed::limited(until, shell.clock.now(), false),
         Err(error @ (GitHubError::Unauthorized | GitHubError::NotFound | GitHubError::Forbidden(_))) => {
             Performed::Never(error.to_string())
         }
@@ -437,16 +437,20 @@ async fn answer(
     to: &SlackId,
     message: &Message,
 ) -> anyhow::Result<Performed> {
-    let sent = if reply.url.is_empty() {
+    let sent = if reply.has_address() {
+        shell.slack.answer(reply, message).await
+    } else {
         match shell.channel(app).await {
             Ok(channel) => shell.slack.ephemeral(&channel, to, message).await,
             Err(error) => Err(error),
         }
-    } else {
-        shell.slack.respond(&reply.url, message, reply.replace, false).await
     };
-    Ok(match sent {
-        Ok(()) => Performed::Settled,
-        Err(error) => not_sent(error),
-    })
+    Ok(sent.map_or_else(not_sent, |()| Performed::Settled))
+}
+
+/// Shows the form that somebody waits for, as it is now.
+async fn form(shell: &Shell, app: &AppName, view: Option<&str>, form: &Form) -> anyhow::Result<Performed> {
+    let Some(id) = view else { return Ok(Performed::Never("there is no form to show it in".into())) };
+    let shown = shell.desk(app)?.app().view(form, shell.clock.now());
+    Ok(shell.slack.change_form(id, form, &shown).await.map_or_else(not_sent, |()| Performed::Settled))
 }

@@ -16,6 +16,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::deploy::action::Reply;
 use crate::deploy::form::{Form, View};
 use crate::deploy::message::Message;
 use crate::deploy::name::SlackId;
@@ -257,6 +258,14 @@ impl Slack {
         Err(SlackError::Uncertain { what: "too many messages to look through".to_owned() })
     }
 
+    /// Answers where that was wanted, for one person: in the form that stands open for the answer, else as [`Slack::respond`] does.
+    pub async fn answer(&self, reply: &Reply, message: &Message) -> Result<(), SlackError> {
+        match &reply.view {
+            Some(view) => self.replace_form(view, blocks::said(message)).await,
+            None => self.respond(&reply.url, message, reply.replace, false).await,
+        }
+    }
+
     /// Answers at the address that came with a command or click: a new message, or in the place of the one with the button; for one
     /// person, or for the channel.
     pub async fn respond(
@@ -292,10 +301,18 @@ impl Slack {
         Ok(opened.view.id)
     }
 
-    /// Changes a form that stands open.
+    /// Changes a form that stands open. Nothing is to be done where it was closed.
     pub async fn change_form(&self, id: &str, form: &Form, view: &View) -> Result<(), SlackError> {
-        let body = json!({ "view_id": id, "view": blocks::modal(form, view) });
-        self.wire.post("views.update", &body).await.map(|Nothing {}| ())
+        self.replace_form(id, blocks::modal(form, view)).await
+    }
+
+    async fn replace_form(&self, id: &str, view: Value) -> Result<(), SlackError> {
+        let body = json!({ "view_id": id, "view": view });
+        match self.wire.post("views.update", &body).await {
+            Ok(Nothing {}) => Ok(()),
+            Err(SlackError::Refused { code }) if code == "not_found" => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The channel of somebody's direct messages with the bot, made if need be.

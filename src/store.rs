@@ -365,5 +365,14 @@ impl Store {
     }
 }
 
+/// Times as back ends keep them.
+fn ms(time: Timestamp) -> i64 {
+    time.as_millisecond()
+}
+
+fn time(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+}
+
 #[cfg(test)]
 mod tests;

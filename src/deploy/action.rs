@@ -132,6 +132,13 @@ pub struct Reply {
     pub at: Timestamp,
 }
 
+impl Reply {
+    /// Whether it says itself where the answer goes.
+    pub fn has_address(&self) -> bool {
+        self.view.is_some() || !self.url.is_empty()
+    }
+}
+
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reply").field("channel", &self.channel).field("replace", &self.replace).finish_non_exhaustive()

@@ -228,19 +228,7 @@ impl App {
     }
 
     fn silence(&self, run: RunId, by: SlackId, at: Timestamp) -> Record {
-        let mut record = Record {
-            at,
-            app: self.state.name.clone(),
-            by,
-            action: VERIFY.to_owned(),
-            run: None,
-            number: None,
-            attempt: None,
-            sha: None,
-            environments: Vec::new(),
-            outcome: "no answer".to_owned(),
-            note: None,
-        };
+        let mut record = Record::new(at, self.state.name.clone(), by, VERIFY, "no answer");
         self.about(&mut record, Some(run));
         record
     }

@@ -122,6 +122,25 @@ pub struct Record {
     pub note: Option<String>,
 }
 
+impl Record {
+    /// A line that names no run yet.
+    pub fn new(at: Timestamp, app: AppName, by: SlackId, action: &str, outcome: &str) -> Self {
+        Self {
+            at,
+            app,
+            by,
+            action: action.to_owned(),
+            run: None,
+            number: None,
+            attempt: None,
+            sha: None,
+            environments: Vec::new(),
+            outcome: outcome.to_owned(),
+            note: None,
+        }
+    }
+}
+
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -13,7 +13,7 @@ use super::app::App;
 use super::change::ChangeKey;
 use super::dispatch::{Dispatch, Doomed, Plan};
 use super::dispatch_text::CHOSEN;
-use super::message::{Line, Message, Part};
+use super::message::{Line, Part};
 use super::name::{AppName, EnvName, RunId};
 use super::remind::Remind;
 use super::run::Workflow;
@@ -233,16 +233,6 @@ impl View {
     /// What is shown while the real one is being made.
     pub fn loading(title: impl Into<String>) -> Self {
         let parts = vec![Part::Text(Line::plain("One moment: looking at what is true now…"))];
-        Self { title: title.into(), submit: None, parts, inputs: Vec::new() }
-    }
-
-    /// An answer in the place of a form: there is nothing to fill in. Its buttons would lead nowhere.
-    pub fn said(title: impl Into<String>, message: &Message) -> Self {
-        let shown = |part: &&Part| match part {
-            Part::Text(_) | Part::List(_) => true,
-            Part::Buttons(_) => false,
-        };
-        let parts = message.parts.iter().filter(shown).cloned().collect();
         Self { title: title.into(), submit: None, parts, inputs: Vec::new() }
     }
 }

@@ -53,19 +53,8 @@ impl App {
 
     /// A line of the audit log about a request.
     pub fn record(&self, request: &Request, now: Timestamp, outcome: &str) -> Record {
-        Record {
-            at: now,
-            app: self.state.name.clone(),
-            by: request.by.clone(),
-            action: request.action.to_string(),
-            run: None,
-            number: None,
-            attempt: None,
-            sha: None,
-            environments: Vec::new(),
-            outcome: outcome.to_owned(),
-            note: request.action.note(),
-        }
+        let (app, by) = (self.state.name.clone(), request.by.clone());
+        Record { note: request.action.note(), ..Record::new(now, app, by, &request.action.to_string(), outcome) }
     }
 
     /// The line for a refusal: it names the run that was shown, else the one that was looked at, where there was one.

@@ -1,7 +1,6 @@
 //! Starting workflows, once: an attempt that may have been performed is looked for, and nothing is sent again.
 
 use anyhow::Context;
-use jiff::SignedDuration;
 
 use super::Performed;
 use crate::deploy::dispatch::Order;
@@ -23,10 +22,7 @@ pub(super) async fn perform(shell: &Shell, claimed: &Claimed, mut order: Order) 
     shell.look_now(&app);
     Ok(match outcome {
         Ok(outcome) => Performed::Tell(Box::new(Event::Performed(Effect::Dispatch(order), outcome))),
-        Err(GitHubError::RateLimited { until }) => {
-            let after: SignedDuration = until.duration_since(shell.clock.now());
-            Performed::Again { after: Some(after), uncertain: true, why: "GitHub's rate limit".into() }
-        }
+        Err(GitHubError::RateLimited { until }) => Performed::limited(until, shell.clock.now(), true),
         Err(error) => Performed::Again { after: None, uncertain: true, why: error.to_string() },
     })
 }

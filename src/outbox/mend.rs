@@ -20,8 +20,7 @@ pub(super) async fn perform(shell: &Shell, claimed: &Claimed, repair: Repair) ->
     let performed = match shell.github.mend(&pipeline, &repair, claimed.uncertain).await {
         Ok(outcome) => Performed::Tell(Box::new(Event::Performed(Effect::Mend(repair), outcome))),
         Err(Unanswered { error: GitHubError::RateLimited { until }, sent }) => {
-            let after = Some(until.duration_since(shell.clock.now()));
-            Performed::Again { after, uncertain: sent, why: "GitHub's rate limit".into() }
+            Performed::limited(until, shell.clock.now(), sent)
         }
         Err(Unanswered { error, sent: false })
             if matches!(error, GitHubError::Unauthorized | GitHubError::NotFound | GitHubError::Forbidden(_)) =>

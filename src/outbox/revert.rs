@@ -20,10 +20,7 @@ pub(super) async fn perform(shell: &Shell, claimed: &Claimed, reverting: Reverti
             let outcome = Outcome::Revert(reverted);
             Performed::Tell(Box::new(Event::Performed(Effect::Revert(reverting), outcome)))
         }
-        Err(GitHubError::RateLimited { until }) => {
-            let after = Some(until.duration_since(shell.clock.now()));
-            Performed::Again { after, uncertain, why: "GitHub's rate limit".into() }
-        }
+        Err(GitHubError::RateLimited { until }) => Performed::limited(until, shell.clock.now(), uncertain),
         Err(error @ GitHubError::Unauthorized) => Performed::Never(error.to_string()),
         // Nothing was sent this time.
         Err(error) => Performed::Again { after: None, uncertain, why: error.to_string() },

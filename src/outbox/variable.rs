@@ -27,10 +27,7 @@ pub(super) async fn mark(shell: &Shell, claimed: &Claimed, mark: Mark) -> anyhow
     let pipeline = app.pipeline().context("a status in a repo that is not known")?;
     Ok(match shell.github.mark(&pipeline.repo, &mark).await {
         Ok(()) => Performed::Tell(Box::new(Event::Performed(Effect::Mark(mark), Outcome::Done))),
-        Err(GitHubError::RateLimited { until }) => {
-            let after = Some(until.duration_since(shell.clock.now()));
-            Performed::Again { after, uncertain: false, why: "GitHub's rate limit".into() }
-        }
+        Err(GitHubError::RateLimited { until }) => Performed::limited(until, shell.clock.now(), false),
         Err(error @ (GitHubError::Unreachable(_) | GitHubError::Odd(_))) => {
             Performed::Again { after: None, uncertain: true, why: error.to_string() }
         }

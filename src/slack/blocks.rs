@@ -76,14 +76,29 @@ fn escape(c: char) -> String {
 
 /// A form as a modal. Which form it is comes back as its `private_metadata`, what was put in as `state.values.<input's id>`.
 pub fn modal(form: &Form, view: &View) -> Value {
+    let mut modal = bare(view);
+    modal["callback_id"] = json!(format!("lockkeeper.{}", form.word()));
+    modal["private_metadata"] = json!(json!(form).to_string());
+    modal
+}
+
+/// An answer in the place of a form: there is nothing to fill in. Its buttons would lead nowhere.
+pub fn said(message: &Message) -> Value {
+    let words = |part: &&Part| match part {
+        Part::Text(_) | Part::List(_) => true,
+        Part::Buttons(_) => false,
+    };
+    let parts = message.parts.iter().filter(words).cloned().collect();
+    bare(&View { title: "Answer".into(), submit: None, parts, inputs: Vec::new() })
+}
+
+fn bare(view: &View) -> Value {
     let above = Message { summary: Line::default(), parts: view.parts.clone() };
     let mut shown = blocks(&above).as_array().cloned().unwrap_or_default();
     shown.extend(view.inputs.iter().map(input));
     shown.truncate(MAX_VIEW_BLOCKS);
     let mut modal = json!({
         "type": "modal",
-        "callback_id": format!("lockkeeper.{}", form.word()),
-        "private_metadata": json!(form).to_string(),
         "title": plain_text(&view.title, 24),
         "close": plain_text(if view.submit.is_some() { "Cancel" } else { "Close" }, 24),
         "blocks": shown,

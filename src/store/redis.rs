@@ -17,7 +17,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, FromRedisValue, RedisResult, Script, ScriptInvocation, cmd};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Backlog, Claimed, Commit, Committed, EffectId, Fence, Glance, NewEffect, Version};
+use super::{Backlog, Claimed, Commit, Committed, EffectId, Fence, Glance, NewEffect, Version, ms, time};
 use crate::deploy::name::AppName;
 
 mod moving;
@@ -273,12 +273,4 @@ async fn bounded<T>(what: &'static str, call: impl Future<Output = RedisResult<T
 
 fn key(name: &str) -> String {
     format!("{PREFIX}{name}")
-}
-
-fn ms(time: Timestamp) -> i64 {
-    time.as_millisecond()
-}
-
-fn time(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }

@@ -219,7 +219,7 @@ async fn a_dispatch_that_was_not_done_is_said_and_not_repeated() {
 async fn who_may_not_approve_reads_why_in_the_form() {
     let town = Town::with(&SETTINGS.replace("slack_usergroups = [\"S0DEVS\"]", "slack_users = [\"UBEN\"]")).await;
     assert_snapshot!(town.open_redeploy("UDORA").await, @"
-    Redeploy h
+    Answer
     You are not among the approvers of this app. Ask one of them, or ask whoever runs Lockkeeper to add you.
     ");
     town.command("UDORA", "start h").await;

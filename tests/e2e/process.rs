@@ -113,9 +113,8 @@ impl Process {
     }
 
     /// Sends it a signal: `STOP` puts it to sleep, `CONT` wakes it.
-    pub fn signal(&self, signal: &str) {
-        let kill = format!("kill -{signal} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
     }
 
     /// Waits for its end, at most that long; its exit code.
@@ -144,6 +143,12 @@ impl Process {
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         (status, body.to_owned())
     }
+}
+
+/// Sends a process a signal by its name, without `SIG`.
+pub fn signal(process: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", process.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
 }
 
 impl Drop for Process {

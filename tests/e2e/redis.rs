@@ -8,7 +8,7 @@ use lockkeeper::sandbox::world::Outcome;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 
-use crate::process::Start;
+use crate::process::{Start, signal};
 use crate::town::{DEPLOYS, SETTINGS, Town, until};
 
 /// A redis-server of a story's own, on a socket in a folder of its own, which keeps everything on the disk.
@@ -50,9 +50,8 @@ impl Redis {
     }
 
     /// Stops answering (`STOP`), or goes on (`CONT`).
-    pub fn signal(&self, signal: &str) {
-        let kill = format!("kill -{signal} {}", self.process.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+    pub fn signal(&self, name: &str) {
+        signal(&self.process, name);
     }
 }
 
@@ -203,4 +202,21 @@ async fn redis_is_gone_for_a_while() {
         assert_eq!(town.reviews().len(), 1);
         town.close().await;
     }
+}
+
+/// A form that was opened to find out what is true does not look for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_gone_while_somebody_chooses() {
+    let mut town = Town::on_redis().await;
+    town.redis().kill();
+    town.sandbox.workspace.command("UBEN", DEPLOYS, "redeploy h").await.expect("acknowledged");
+    let form = || town.sandbox.workspace.views("UBEN").pop().map(|view| view.reads());
+    let told = until("the form to say it", || async { form().filter(|reads| !reads.contains("One moment")) }).await;
+    assert_snapshot!(told, @"
+    Answer
+    I cannot write anything down right now, so nothing was done. Try again in a minute, or use GitHub’s own page: run 811.
+    ");
+    assert!(town.sandbox.workspace.ephemerals("UBEN").is_empty(), "said once");
+    town.redis().come_back().await;
+    town.close().await;
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::super::Version;
 use super::super::moved::{Everything, Kept};
-use super::rows::{ms, time};
+use super::super::{ms, time};
 use crate::deploy::name::AppName;
 
 pub(super) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::{Backlog, Claimed, Commit, Committed, EffectId, NewEffect, Version};
+use super::super::{Backlog, Claimed, Commit, Committed, EffectId, NewEffect, Version, ms, time};
 use crate::deploy::name::AppName;
 
 /// How long a dedupe key is kept, by the times of the commits that come after it.
@@ -188,12 +188,4 @@ pub(super) fn audit(db: &Connection, app: &AppName, limit: u32) -> rusqlite::Res
     db.prepare_cached("SELECT line FROM audit WHERE app = ?1 ORDER BY id DESC LIMIT ?2")?
         .query_map(params![app.as_str(), limit], |row| row.get(0))?
         .collect()
-}
-
-pub(super) fn ms(time: Timestamp) -> i64 {
-    time.as_millisecond()
-}
-
-pub(super) fn time(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }
