@@ -37,6 +37,14 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 pub struct Desk {
     tray: mpsc::Sender<Letter>,
     app: watch::Receiver<Arc<App>>,
+    commits: watch::Receiver<Commits>,
+}
+
+/// How many commits were begun, and of how many the end is published.
+#[derive(Clone, Copy, Default)]
+struct Commits {
+    begun: u64,
+    done: u64,
 }
 
 /// What all desks share.
@@ -76,8 +84,18 @@ impl Desk {
     pub fn open(new: App, name: AppName, office: Office) -> (Self, impl Future<Output = ()>) {
         let (tray, letters) = mpsc::channel(TRAY);
         let (publish, app) = watch::channel(Arc::new(new));
-        let clerk = Clerk { name, version: None, publish, office };
-        (Self { tray, app }, clerk.work(letters))
+        let (count, commits) = watch::channel(Commits::default());
+        let clerk = Clerk { name, version: None, publish, count, office };
+        (Self { tray, app, commits }, clerk.work(letters))
+    }
+
+    /// Waits until [`Desk::app`] knows all that is committed: an effect can be claimed a moment before the decision that it follows from
+    /// is published.
+    pub async fn abreast(&self) {
+        let mut commits = self.commits.clone();
+        let begun = commits.borrow().begun;
+        // A desk that closed publishes nothing any more.
+        let _ = commits.wait_for(|commits| commits.done >= begun).await;
     }
 
     /// The app as last committed.
@@ -125,6 +143,7 @@ struct Clerk {
     /// Of the document that is published; `None` until the store was asked.
     version: Option<Version>,
     publish: watch::Sender<Arc<App>>,
+    count: watch::Sender<Commits>,
     office: Office,
 }
 
@@ -177,16 +196,15 @@ impl Clerk {
                 self.publish.send_replace(Arc::new(decision.app));
                 return Ok(());
             }
-            let committed = self
-                .office
-                .store
-                .commit(commit)
-                .await
-                .with_context(|| format!("commit a decision on {}", self.name))?;
-            match committed {
-                Committed::Yes(version) => {
-                    self.version = Some(version);
-                    self.publish.send_replace(Arc::new(decision.app));
+            self.count.send_modify(|commits| commits.begun += 1);
+            let committed = self.office.store.commit(commit).await;
+            if let Ok(Committed::Yes(version)) = committed {
+                self.version = Some(version);
+                self.publish.send_replace(Arc::new(decision.app));
+            }
+            self.count.send_modify(|commits| commits.done += 1);
+            match committed.with_context(|| format!("commit a decision on {}", self.name))? {
+                Committed::Yes(_) => {
                     self.office.changed.notify_one();
                     return Ok(());
                 }
@@ -337,4 +355,85 @@ fn log(app: &AppName, event: &Event, effects: &[Effect]) {
 
 fn first_line(effect: &Effect) -> String {
     effect.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::action::{Action, Reply};
+    use crate::deploy::event::Facts;
+    use crate::deploy::name::{RequestId, SlackId};
+    use crate::deploy::policy::{Account, Approvers, People, Person, Policy, RequireTested, VariableRules};
+    use crate::store::embedded::Embedded;
+
+    fn app() -> App {
+        let policy = Policy {
+            approvers: Approvers::default(),
+            require_tested: RequireTested::Warn,
+            four_eyes: false,
+            remind_after: None,
+            verify_after: None,
+            variables: VariableRules::default(),
+            people: People::default(),
+            command: "/deploy".into(),
+            workspace: None,
+        };
+        App::new(AppName::new("h"), Arc::new(policy))
+    }
+
+    /// Somebody holds the app, or releases it.
+    fn decision(round: u32, now: Timestamp) -> Event {
+        let reason = format!("round {round}");
+        let action = if round.is_multiple_of(2) { Action::Hold { reason } } else { Action::Release };
+        let reply = Reply { url: String::new(), channel: String::new(), replace: false, view: None, at: now };
+        let by = SlackId::from("UANA");
+        let person = Person {
+            id: by.clone(),
+            name: "Ana".into(),
+            account: Account::Member,
+            usergroups: Default::default(),
+            teams: Default::default(),
+        };
+        let request =
+            Request { id: RequestId::from(round.to_string().as_str()), app: AppName::new("h"), by, action, reply };
+        Event::Examined(request, Ok(Box::new(Facts::of(person))))
+    }
+
+    /// Else a notice that was just posted is posted once more, when its first change is to be shown.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn whoever_performs_what_was_decided_knows_all_that_was_decided() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (clock, closing) = (Clock::default(), CancellationToken::new());
+        let store = Store::Embedded(Embedded::open(folder.path()).expect("a store"));
+        let changed = Arc::new(Notify::new());
+        let office = Office { store: store.clone(), clock: clock.clone(), changed, closing: closing.clone() };
+        let (desk, clerk) = Desk::open(app(), AppName::new("h"), office);
+        let clerk = tokio::spawn(clerk);
+        let lease = SignedDuration::from_mins(1);
+        for round in 0..300 {
+            let telling = tokio::spawn({
+                let (desk, event) = (desk.clone(), decision(round, clock.now()));
+                async move { desk.tell(event, None).await }
+            });
+            let claims = loop {
+                let claims = store.claim(clock.now(), lease).await.expect("claims");
+                if !claims.is_empty() {
+                    break claims;
+                }
+            };
+            desk.abreast().await;
+            let held = desk.app().document().expect("a document").contains(&format!("round {round}"));
+            assert_eq!(held, round.is_multiple_of(2), "round {round}");
+            telling.await.expect("no panic").expect("a decision");
+            let mut left = claims;
+            while !left.is_empty() {
+                for claim in &left {
+                    store.settle(&claim.id).await.expect("settled");
+                }
+                left = store.claim(clock.now(), lease).await.expect("claims");
+            }
+        }
+        closing.cancel();
+        clerk.await.expect("a clerk who ends");
+    }
 }

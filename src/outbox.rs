@@ -165,7 +165,8 @@ async fn lost(shell: &Shell, id: EffectId, until: Arc<AtomicI64>) {
 async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
     let effect: Effect = serde_json::from_str(&claimed.body).context("read an effect")?;
     let what = effect.to_string().lines().next().unwrap_or_default().to_owned();
-    // Another replica may have committed it, and what it follows from: where a notice stands, say.
+    // What it follows from has to be known: where a notice stands, say. Another replica may have committed it.
+    shell.desk(&claimed.app)?.abreast().await;
     if shell.store.is_shared() {
         let glance = shell.store.glance(std::slice::from_ref(&claimed.app)).await?.remove(&claimed.app);
         shell.desk(&claimed.app)?.refresh(glance).await?;
