@@ -19,9 +19,15 @@ use super::track::{Approval, State, Tracked};
 
 impl App {
     /// Approve what was typed: nothing is done yet, the person is shown what would ship and confirms with a click.
-    pub(super) fn propose(&mut self, request: Request, facts: Facts, typed: &str) -> Result<Vec<Effect>, Refusal> {
+    pub(super) fn propose(
+        &mut self,
+        request: Request,
+        facts: Facts,
+        typed: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Effect>, Refusal> {
         self.may_approve(&facts.person)?;
-        let run = self.take_in(facts.run)?;
+        let run = self.take_in(facts.run, now)?;
         let wanted = self.match_environments(typed)?;
         let gates = self.approvable(&run, &wanted, &facts.person)?;
         self.may_ship(&run, &facts.person)?;
@@ -44,7 +50,7 @@ impl App {
         now: Timestamp,
     ) -> Result<Vec<Effect>, Refusal> {
         self.may_approve(&facts.person)?;
-        let mut run = self.take_in(facts.run)?;
+        let mut run = self.take_in(facts.run, now)?;
         if run.newest.id != shown.run {
             let number = self.state.runs.get(&shown.run).map_or(run.run.number, |t| t.run.number);
             return Err(Refusal::NotNewest { shown: number, newest: Box::new(run.newest) });
@@ -67,7 +73,7 @@ impl App {
         now: Timestamp,
     ) -> Result<Vec<Effect>, Refusal> {
         self.may_approve(&facts.person)?;
-        let mut run = self.take_in(facts.run)?;
+        let mut run = self.take_in(facts.run, now)?;
         run.gates = self.waiting(&run, &[], &facts.person)?;
         let comment = format!("Rejected in Slack by {}: {reason}", self.signature(&facts.person));
         Ok(self.grant(request, &run, comment, now))
@@ -85,7 +91,7 @@ impl App {
     }
 
     /// What was read for the request is news as well.
-    pub(super) fn take_in(&mut self, facts: Option<RunFacts>) -> Result<RunFacts, Refusal> {
+    pub(super) fn take_in(&mut self, facts: Option<RunFacts>, now: Timestamp) -> Result<RunFacts, Refusal> {
         let facts = facts.ok_or_else(|| Refusal::NoRun(self.state.name.clone()))?;
         for run in [&facts.newest, &facts.run] {
             self.meet(run);
@@ -93,6 +99,14 @@ impl App {
         if let Some(tracked) = self.state.runs.get_mut(&facts.run.id) {
             tracked.gates = facts.gates.clone();
         }
+        // Nobody may have looked since the run began: what it ships has to be shown to whoever approves it.
+        let head = &facts.run.sha;
+        for (_, base, range) in facts.ranges.iter().filter(|(_, base, _)| base != head) {
+            let mut range = range.clone();
+            self.disown(&mut range);
+            self.state.ranges.insert(base.clone(), head.clone(), Some(range), now);
+        }
+        self.note_bases();
         Ok(facts)
     }
 

@@ -428,7 +428,7 @@ impl App {
 
     /// Approves what the person chose when they asked for the redeploy, if they still may.
     fn pass(&mut self, request: Request, facts: Facts, id: RunId, now: Timestamp) -> Result<Vec<Effect>, Refusal> {
-        let mut run = self.take_in(facts.run)?;
+        let mut run = self.take_in(facts.run, now)?;
         let order = self.state.orders.of(&run.run).filter(|_| run.run.id == id).cloned();
         let order = order.ok_or_else(|| Refusal::Changed(Box::new(run.run.clone())))?;
         self.is_not_held()?;

@@ -119,7 +119,7 @@ impl App {
         if let Some(look) = facts.look {
             self.see(look, now);
         }
-        let run = self.take_in(facts.run)?;
+        let run = self.take_in(facts.run, now)?;
         match what {
             Mend::Retry => self.propose_retry(request, &run),
             Mend::RetryShown(shown) => self.retry(request, &run, shown, now),

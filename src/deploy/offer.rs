@@ -55,8 +55,9 @@ impl App {
         self.clash(tracked).is_some_and(|(_, standing)| standing == Standing::Behind)
     }
 
-    /// What an approval of the run would cover now.
+    /// What an approval of the run would cover now; nothing while it cannot be shown what ships.
     fn offered(&self, tracked: &Tracked) -> Option<Shown> {
+        self.ships(tracked)?;
         if self.is_rollback(tracked) {
             return None;
         }

@@ -246,7 +246,7 @@ impl App {
         let mut effects = self.tick(&tested, &facts.person, &[], now)?;
         let approve = Request { action: Action::Approve { environments: String::new() }, ..request };
         let run = facts.run.as_ref().map(|facts| facts.run.clone());
-        match self.propose(approve.clone(), facts, "") {
+        match self.propose(approve.clone(), facts, "", now) {
             Ok(asked) => effects.extend(asked),
             Err(refusal) => {
                 effects.push(Effect::Record(self.record_refusal(&approve, run.as_ref(), &refusal, now)));

@@ -35,7 +35,7 @@ impl App {
         let facts = *facts.map_err(Refusal::CannotCheck)?;
         Self::may_act(&facts.person)?;
         match request.action.clone() {
-            Action::Approve { environments } => self.propose(request, facts, &environments),
+            Action::Approve { environments } => self.propose(request, facts, &environments, now),
             Action::ApproveShown(shown) => self.approve(request, facts, &shown, now),
             Action::Reject { reason } => self.reject(request, facts, &reason, now),
             Action::Tested { prs } => self.tick(&request, &facts.person, &prs, now),

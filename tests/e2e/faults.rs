@@ -306,6 +306,24 @@ async fn github_does_not_approve_and_says_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn github_lets_nobody_look_and_is_asked_for_an_approval() {
+    let town = Town::open().await;
+    // Only the looks fail: whoever asks is answered.
+    break_github(&town, FaultKind::Error500, ALL, Some("/runs?per_page=50"));
+    let run = town.merge("ana-gh", "Fix RPC");
+    town.on_staging(run);
+    let asked = ask(&town, "UBEN", "approve h").await;
+    assert!(asked.contains("It ships 1 change of 1 person"), "{asked}");
+    assert!(asked.contains("Fix RPC"), "what ships is shown before it is approved: {asked}");
+    mend_github(&town);
+    town.settled().await;
+    let question = town.answer("UBEN").at();
+    town.click("UBEN", &question, "Approve 3 environments").await;
+    assert_eq!(town.reviews().len(), 1);
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn github_shows_old_lists() {
     let town = Town::open().await;
     waiting(&town).await;
