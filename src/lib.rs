@@ -107,7 +107,8 @@
 //! The tests, in the same order: rows for the parser; a story in `deploy/tests/` that plays GitHub by hand and reads every effect;
 //! if it must hold in any order of events, a law in `deploy/tests/laws.rs`; the client against a small server; and a story in
 //! `tests/e2e/`, where the real bot meets the pretend world, also when the answer to its call is lost. Texts are inline snapshots:
-//! `cargo insta review` shows what people will read. `tests/run` runs all of it.
+//! `cargo insta review` shows what people will read. `tests/run` runs all of it. In `tests/e2e/chaos/` nobody chose what
+//! happens: a number makes the story, and laws judge it by what the pretend world saw. A bug found there gets a story of its own.
 //!
 //! [`App`]: deploy::app::App
 //! [`App::handle`]: deploy::app::App::handle

@@ -40,7 +40,8 @@ async fn handle(world: World, request: Request) -> Response {
     let call = Call::new(&parts.headers, &body);
     let route = format!("{} {}", parts.method, parts.uri.path());
     world.read(|state, now| {
-        let answered = match state.take_aws_fault(&call.region, call.action()) {
+        let fault = state.take_aws_fault(&call.region, call.action());
+        let answered = match fault {
             _ if route != "POST /" => Err(call.blame("InvalidAction", "unknown route")),
             None => call.answer(state, now),
             Some(fault) => call.misbehave(fault, state, now),
@@ -57,7 +58,8 @@ async fn handle(world: World, request: Request) -> Response {
             }
         };
         let (service, method) = (format!("beanstalk {}", call.region), parts.method.to_string());
-        state.note_request(SeenRequest { service, method, path: parts.uri.path().to_owned(), status, body });
+        let (path, done) = (parts.uri.path().to_owned(), status == 200 || fault == Some(AwsFaultKind::Error500After));
+        state.note_request(SeenRequest { service, method, path, status, body, done });
         let mut response = crate::http::respond(status, "text/xml", xml);
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amzn-requestid", id);

@@ -30,6 +30,7 @@ use call::{Answer, Call};
 /// The body size that GitHub's API takes is not documented; no client of ours comes near this.
 const BODY_LIMIT: usize = 1 << 20;
 const HANG: Duration = Duration::from_secs(30);
+const SLOW: Duration = Duration::from_millis(500);
 /// Requests per hour of a user's token (`facts/github.md`, section 4.11).
 const HOURLY_LIMIT: u32 = 5_000;
 
@@ -44,31 +45,48 @@ async fn handle(world: World, shutdown: CancellationToken, request: Request) -> 
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return crate::http::json(413, &json!({"message": "Payload too large"}));
     };
-    let (response, hangs) = respond(&world, &parts, &body.to_bytes());
-    if hangs {
+    let (response, kept) = respond(&world, &parts, &body.to_bytes());
+    if let Some(kept) = kept {
         tokio::select! {
-            () = tokio::time::sleep(HANG) => {}
+            () = tokio::time::sleep(kept) => {}
             () = shutdown.cancelled() => {}
         }
     }
     response
 }
 
-/// The answer, and whether it is to be kept back.
-fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (Response, bool) {
+/// The answer, and how long it is to be kept back.
+fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (Response, Option<Duration>) {
     world.tick();
     let call = Call::new(parts, body);
     let fault = match world.read(|state, now| admit(state, now, &call, &parts.headers)) {
         Ok(fault) => fault,
-        Err(answer) => return (finish(world, &call, &parts.headers, answer), false),
+        Err(answer) => return (finish(world, (&call, false), &parts.headers, answer), None),
     };
     let done = |stale: bool| match call.method.as_str() {
         "GET" => world.read(|state, now| route::route(state, now, &call, stale)),
         _ => world.change(|state, now| route::route(state, now, &call, stale)),
     };
-    let hangs = matches!(fault, Some(FaultKind::Hang | FaultKind::HangAfter));
+    let kept = match fault {
+        Some(FaultKind::Hang | FaultKind::HangAfter) => Some(HANG),
+        Some(FaultKind::Slow) => Some(SLOW),
+        Some(
+            FaultKind::Stale
+            | FaultKind::Error500
+            | FaultKind::Error502After
+            | FaultKind::RateLimited
+            | FaultKind::Secondary,
+        )
+        | None => None,
+    };
+    let mut success = false;
+    let mut done = |stale: bool| {
+        let answer = done(stale);
+        success = answer.status < 300;
+        answer
+    };
     let answer = match fault {
-        None => done(false),
+        None | Some(FaultKind::Slow) => done(false),
         Some(FaultKind::Stale) => done(true),
         Some(FaultKind::Error500) => Answer::error(500, "Server Error"),
         Some(FaultKind::Hang) => Answer::error(504, "We couldn't respond to your request in time."),
@@ -81,7 +99,7 @@ fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (
         )
         .with("retry-after", "2"),
     };
-    (finish(world, &call, &parts.headers, answer), hangs)
+    (finish(world, (&call, success), &parts.headers, answer), kept)
 }
 
 /// Lets a request in, or says why not. Takes the fault that hits it.
@@ -125,7 +143,7 @@ fn primary_limit(resets_at: i64) -> Answer {
 }
 
 /// Writes down request and complaints, charges the token, and makes the HTTP answer, 304 where the client has it already.
-fn finish(world: &World, call: &Call, headers: &HeaderMap, mut answer: Answer) -> Response {
+fn finish(world: &World, (call, done): (&Call, bool), headers: &HeaderMap, mut answer: Answer) -> Response {
     if answer.status < 300 {
         call.complain_about_unused_query();
     }
@@ -143,7 +161,7 @@ fn finish(world: &World, call: &Call, headers: &HeaderMap, mut answer: Answer) -
         for complaint in call.complaints() {
             state.complain(format!("{method} {path}: {complaint}"));
         }
-        state.note_request(SeenRequest { service: "github".to_owned(), method, path, status, body });
+        state.note_request(SeenRequest { service: "github".to_owned(), method, path, status, body, done });
         state.quota.charge(call, status, now)
     });
     let text = if answer.status == 304 { String::new() } else { text };

@@ -92,6 +92,17 @@ pub struct Ack {
     pub after: Duration,
 }
 
+/// What a person did and the app acknowledged, without an answer so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// The path of its `response_url`.
+    pub path: String,
+    /// Who.
+    pub user: String,
+    /// The text of the command, or the name of the button.
+    pub asked: String,
+}
+
 /// A call of the Web API, or of a `response_url` (then `method` says so).
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -238,6 +249,16 @@ impl Workspace {
     /// Every call of the Web API and every use of a `response_url`; the latest 20,000.
     pub fn calls(&self) -> Vec<Call> {
         self.look(|state| state.calls.iter().cloned().collect())
+    }
+
+    /// How many of those calls are like that.
+    pub fn count_calls(&self, like: impl Fn(&Call) -> bool) -> usize {
+        self.look(|state| state.calls.iter().filter(|call| like(call)).count())
+    }
+
+    /// What was acknowledged and not answered so far, by ack or by `response_url`.
+    pub fn unanswered(&self) -> Vec<Unanswered> {
+        self.look(|state| state.owed())
     }
 
     /// How many sockets take envelopes now.

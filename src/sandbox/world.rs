@@ -89,6 +89,11 @@ impl World {
         self.lock().requests.iter().cloned().collect()
     }
 
+    /// How many requests came over the wire that are like that.
+    pub fn count(&self, like: impl Fn(&SeenRequest) -> bool) -> usize {
+        self.lock().requests.iter().filter(|request| like(request)).count()
+    }
+
     /// The token that a client of the pretend GitHub must present.
     pub fn token(&self) -> String {
         TOKEN.to_owned()

@@ -6,6 +6,7 @@
 mod agree;
 mod approving;
 mod changes;
+mod chaos;
 mod dispatching;
 mod endings;
 mod faults;

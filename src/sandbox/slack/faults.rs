@@ -54,6 +54,13 @@ pub enum Fault {
         /// How many calls.
         times: u32,
     },
+    /// Meets one call to come, once.
+    Nth {
+        /// Which of those that it concerns, counted from 1.
+        nth: u32,
+        /// How; its own count does not matter.
+        fault: Box<Fault>,
+    },
     /// `apps.connections.open` and the WebSocket's address answer 503.
     RefuseConnections {
         /// From now on, or no longer.
@@ -104,7 +111,8 @@ impl Faults {
             | Fault::Http500After { .. }
             | Fault::Error { .. }
             | Fault::Hang { .. }
-            | Fault::HangAfter { .. } => self.calls.push(fault),
+            | Fault::HangAfter { .. }
+            | Fault::Nth { .. } => self.calls.push(fault),
         }
     }
 
@@ -112,24 +120,38 @@ impl Faults {
     pub(super) fn meet(&mut self, method: &str) -> Option<Trouble> {
         self.calls.retain_mut(|fault| fault.target().is_some_and(|(_, left)| *left > 0));
         let hit = |fault: &mut Fault| fault.target().is_some_and(|(name, _)| name == "*" || name == method);
-        let fault = self.calls.iter_mut().find_map(|fault| hit(fault).then_some(fault))?;
-        let (_, left) = fault.target()?;
+        self.calls.iter_mut().filter_map(|fault| hit(fault).then_some(fault)).find_map(Fault::strike)
+    }
+}
+
+impl Fault {
+    /// What it does to a call that it concerns; one that is still to come does nothing yet.
+    fn strike(&mut self) -> Option<Trouble> {
+        let (_, left) = self.target()?;
         *left -= 1;
-        match fault {
+        match self {
+            Fault::Nth { nth: 0, fault } => fault.trouble(),
+            Fault::Nth { .. } => None,
+            fault => fault.trouble(),
+        }
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        match self {
             Fault::Http429 { retry_after, .. } => Some(Trouble::RateLimited { retry_after: *retry_after }),
             Fault::Http500 { .. } => Some(Trouble::Broken),
             Fault::Http500After { .. } => Some(Trouble::BrokenAfter),
             Fault::Error { error, .. } => Some(Trouble::Error(error.clone())),
             Fault::Hang { .. } => Some(Trouble::Hang),
             Fault::HangAfter { .. } => Some(Trouble::HangAfter),
-            Fault::RefuseConnections { .. } | Fault::DeliverTwice { .. } | Fault::WithholdPongs | Fault::DropTcp => {
-                None
-            }
+            Fault::Nth { .. }
+            | Fault::RefuseConnections { .. }
+            | Fault::DeliverTwice { .. }
+            | Fault::WithholdPongs
+            | Fault::DropTcp => None,
         }
     }
-}
 
-impl Fault {
     fn target(&mut self) -> Option<(&str, &mut u32)> {
         match self {
             Fault::Http429 { method, times, .. }
@@ -138,6 +160,7 @@ impl Fault {
             | Fault::Error { method, times, .. }
             | Fault::Hang { method, times }
             | Fault::HangAfter { method, times } => Some((method, times)),
+            Fault::Nth { nth, fault } => fault.target().map(|(method, _)| (method, nth)),
             Fault::RefuseConnections { .. } | Fault::DeliverTwice { .. } | Fault::WithholdPongs | Fault::DropTcp => {
                 None
             }

@@ -33,7 +33,10 @@ impl Workspace {
         let (payload, path) = self.with(|state| state.command(user, channel, text))?;
         let answer = self.deliver("slash_commands", &payload).await;
         let error = match answer {
-            Ok(payload) => self.with(|state| answers::in_ack(state, &path, &payload)).err(),
+            Ok(payload) => self.with(|state| {
+                state.owe(&path);
+                answers::in_ack(state, &path, &payload).err()
+            }),
             Err(NotTaken::NoSocket) => Some("dispatch_failed".to_owned()),
             Err(NotTaken::Timeout) => Some("operation_timeout".to_owned()),
         };
@@ -83,6 +86,10 @@ impl Workspace {
         payload: &Value,
     ) -> Result<(), String> {
         if self.deliver(kind, payload).await.is_ok() {
+            let address = payload["response_url"].as_str().and_then(|url| url::Url::parse(url).ok());
+            if let Some(address) = address {
+                self.with(|state| state.owe(address.path()));
+            }
             return Ok(());
         }
         let said = "This app is not responding. Try again, or contact the app's owner.";
@@ -160,7 +167,7 @@ impl State {
     fn command(&mut self, user: &str, channel: &str, text: &str) -> Result<(Value, String), String> {
         let person = self.somebody(user)?;
         let channel = self.channel(channel).ok_or_else(|| format!("no channel {channel:?}"))?;
-        let path = self.link("commands", user, &channel.id, None);
+        let path = self.link(("commands", text), user, &channel.id, None);
         let payload = json!({
             "token": "canary-verification-token", "team_id": TEAM, "team_domain": DOMAIN,
             "channel_id": channel.id, "channel_name": if channel.is_dm() { "directmessage" } else { &channel.name },
@@ -219,7 +226,7 @@ impl State {
                 self.channel(id).map(|channel| if channel.is_dm() { "directmessage".to_owned() } else { channel.name });
             payload["channel"] = json!({"id": id, "name": name});
             payload["state"] = json!({"values": {}});
-            let path = self.link("actions", user, id, Some(at.clone()));
+            let path = self.link(("actions", action_id), user, id, Some(at.clone()));
             payload["response_url"] = json!(self.address(&path));
         }
         Ok((payload, shown.channel))

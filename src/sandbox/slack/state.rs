@@ -11,7 +11,7 @@ use super::markup::Markup;
 use super::message::{Ephemeral, Message, MessageRef, View};
 use super::people::{self, Channel, DOMAIN, Group, Person};
 use super::wire::Wire;
-use super::{Ack, Call};
+use super::{Ack, Call, Unanswered};
 use crate::clock::Clock;
 
 /// How many calls are remembered.
@@ -61,6 +61,10 @@ pub(super) struct Link {
     pub(super) source: Option<MessageRef>,
     uses_left: u32,
     made: Timestamp,
+    /// What the person did: the text of the command, or the button's name.
+    asked: String,
+    acked: bool,
+    answered: bool,
 }
 
 struct Trigger {
@@ -203,7 +207,13 @@ impl State {
     }
 
     /// The path of a new address to answer an interaction at.
-    pub(super) fn link(&mut self, kind: &str, user: &str, channel: &str, source: Option<MessageRef>) -> String {
+    pub(super) fn link(
+        &mut self,
+        (kind, asked): (&str, &str),
+        user: &str,
+        channel: &str,
+        source: Option<MessageRef>,
+    ) -> String {
         let path = format!("/{kind}/{}/{}/{}", people::TEAM, self.serial(), secret());
         let link = Link {
             user: user.to_owned(),
@@ -211,6 +221,9 @@ impl State {
             source,
             uses_left: LINK_USES,
             made: self.clock.now(),
+            asked: asked.to_owned(),
+            acked: false,
+            answered: false,
         };
         self.links.insert(path.clone(), link);
         path
@@ -239,8 +252,23 @@ impl State {
     /// A command has no source message: what was answered first is what later answers replace.
     pub(super) fn point_link(&mut self, path: &str, answer: Option<MessageRef>) {
         if let Some(link) = self.links.get_mut(path) {
+            link.answered = true;
             link.source = link.source.take().or(answer);
         }
+    }
+
+    /// Notes that the app has taken what a person did; it owes an answer from now on.
+    pub(super) fn owe(&mut self, path: &str) {
+        if let Some(link) = self.links.get_mut(path) {
+            link.acked = true;
+        }
+    }
+
+    /// What was taken and not answered, each with its address.
+    pub(super) fn owed(&self) -> Vec<Unanswered> {
+        let owed = self.links.iter().filter(|(_, link)| link.acked && !link.answered);
+        owed.map(|(path, link)| Unanswered { path: path.clone(), user: link.user.clone(), asked: link.asked.clone() })
+            .collect()
     }
 
     /// A new trigger for the person who just did something.

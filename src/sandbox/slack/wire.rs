@@ -162,6 +162,7 @@ impl State {
             | Fault::Error { .. }
             | Fault::Hang { .. }
             | Fault::HangAfter { .. }
+            | Fault::Nth { .. }
             | Fault::RefuseConnections { .. }
             | Fault::DeliverTwice { .. } => return,
         };

@@ -250,6 +250,16 @@ pub enum Act {
         #[serde(default)]
         only: Option<String>,
     },
+    /// The pretend GitHub misbehaves at one request to come.
+    FaultAt {
+        /// At which of those that it concerns, counted from 1.
+        nth: u32,
+        /// How.
+        kind: FaultKind,
+        /// Only requests whose `METHOD /path?query` contains this.
+        #[serde(default)]
+        only: Option<String>,
+    },
     /// Something happens to the servers of an environment.
     Servers {
         /// The repository.
@@ -408,6 +418,8 @@ pub enum FaultKind {
     HangAfter,
     /// Lists of runs show how the runs were before their last change.
     Stale,
+    /// Does what was asked and takes half a second to say so.
+    Slow,
 }
 
 fn one() -> u32 {

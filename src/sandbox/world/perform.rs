@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::act::{Act, FaultKind, MergeKind, Outcome};
+use super::act::{Act, MergeKind, Outcome};
 use super::flow::{JobEnd, NewRun, Started};
 use super::pipeline::Workflow;
 use super::pulls::Proposal;
@@ -66,7 +66,10 @@ impl State {
             Act::SpoilSettings { repo, environment } => self.spoil_settings(&repo, &environment),
             Act::Auto { on } => Ok(self.set_auto(on, now)),
             Act::Pass { seconds } => Ok(format!("{seconds} s have passed.")),
-            Act::Fault { kind, times, only } => Ok(self.order_fault(kind, times, only)),
+            Act::Fault { kind, times, only } => Ok(self.order_fault(Fault { kind, spared: 0, left: times, only })),
+            Act::FaultAt { nth, kind, only } => {
+                Ok(self.order_fault(Fault { kind, spared: nth.saturating_sub(1), left: 1, only }))
+            }
             Act::Servers { repo, environment, turn } => self.repo_mut(&repo)?.turn_servers(&environment, turn, now),
             Act::AwsFault { kind, region, times, only } => {
                 self.aws_faults.push(AwsFault { kind, region, left: times, only });
@@ -150,11 +153,12 @@ impl State {
         if on { "Jobs succeed by themselves." } else { "Jobs wait to be told." }.to_owned()
     }
 
-    fn order_fault(&mut self, kind: FaultKind, times: u32, only: Option<String>) -> String {
-        if times > 0 {
-            self.faults.push(Fault { kind, left: times, only });
+    fn order_fault(&mut self, fault: Fault) -> String {
+        let told = format!("GitHub misbehaves {} times.", fault.left);
+        if fault.left > 0 {
+            self.faults.push(fault);
         }
-        format!("GitHub misbehaves {times} times.")
+        told
     }
 
     /// Whether a known account may review; an error for an unknown one.

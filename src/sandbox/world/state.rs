@@ -106,6 +106,8 @@ pub(crate) struct Ids {
 pub(crate) struct Fault {
     /// Which.
     pub kind: FaultKind,
+    /// How many requests that it concerns pass before.
+    pub spared: u32,
     /// For how many more requests.
     pub left: u32,
     /// Which requests.
@@ -149,6 +151,8 @@ pub struct SeenRequest {
     pub status: u16,
     /// The request's body.
     pub body: String,
+    /// Whether what was asked was done, whatever the answer said.
+    pub done: bool,
 }
 
 const PEOPLE: [Person; 7] = [
@@ -212,7 +216,15 @@ impl State {
             (fault.kind != FaultKind::Stale || is_run_list)
                 && fault.only.as_ref().is_none_or(|only| request.contains(only.as_str()))
         };
-        let index = self.faults.iter().position(applies)?;
+        let mut concerned = self.faults.iter_mut().enumerate().filter(|(_, fault)| applies(fault));
+        let hit = concerned.find_map(|(index, fault)| match fault.spared.checked_sub(1) {
+            Some(spared) => {
+                fault.spared = spared;
+                None
+            }
+            None => Some(index),
+        });
+        let index = hit?;
         let fault = &mut self.faults[index];
         let kind = fault.kind;
         fault.left = fault.left.saturating_sub(1);

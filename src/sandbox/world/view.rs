@@ -83,6 +83,13 @@ impl Repo {
             "status": attempt.status(),
             "conclusion": attempt.conclusion.map(Conclusion::word),
             "actor": run.actor,
+            "started": attempt.started_at.to_string(),
+            "reviews": run.reviews.iter().map(|review| {
+                json!({
+                    "approved": review.approved, "by": review.by, "comment": review.comment,
+                    "environments": review.environments,
+                })
+            }).collect::<Vec<_>>(),
             "jobs": listed.map(|job| self.job_view(job)).collect::<Vec<_>>(),
             "waiting": self.waiting_environments(run).iter().map(|environment| environment.name).collect::<Vec<_>>(),
         })
@@ -96,6 +103,7 @@ impl Repo {
             "status": job.phase.word(),
             "conclusion": job.phase.conclusion(),
             "in_deploy_step": job.is_deploying(),
+            "touched": job.deploy_step_at.is_some(),
         })
     }
 
@@ -120,6 +128,7 @@ impl Environment {
     fn view(&self) -> Value {
         json!({
             "name": self.name,
+            "id": self.id,
             "gated": self.gated,
             "version": self.running.as_ref().map(|version| &version.tag),
             "region": self.place.map(|place| place.region),
