@@ -60,7 +60,8 @@ impl App {
         }
         run.gates = self.approvable(&run, &shown.environments, &facts.person)?;
         self.may_ship(&run, &facts.person)?;
-        let comment = format!("Approved in Slack by {} for commit {}", self.signature(&facts.person), shown.sha);
+        let again = again(&run.run);
+        let comment = format!("Approved in Slack by {} for commit {}{again}", self.signature(&facts.person), shown.sha);
         Ok(self.grant(request, &run, comment, now))
     }
 
@@ -75,7 +76,8 @@ impl App {
         self.may_approve(&facts.person)?;
         let mut run = self.take_in(facts.run, now)?;
         run.gates = self.waiting(&run, &[], &facts.person)?;
-        let comment = format!("Rejected in Slack by {}: {reason}", self.signature(&facts.person));
+        let again = again(&run.run);
+        let comment = format!("Rejected in Slack by {}{again}: {reason}", self.signature(&facts.person));
         Ok(self.grant(request, &run, comment, now))
     }
 
@@ -364,4 +366,10 @@ impl App {
     pub(super) fn login(&self, person: &Person) -> Option<&Login> {
         self.policy.people.login(&person.id)
     }
+}
+
+/// GitHub's history does not say at which attempt a gate was answered, so the comment does: what somebody wrote at an earlier one must not
+/// pass for an answer at this one.
+pub(super) fn again(run: &Run) -> String {
+    if run.attempt > 1 { format!(", attempt {}", run.attempt) } else { String::new() }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Reply, Request};
 use super::app::App;
+use super::approve::again;
 use super::command;
 use super::effect::{Effect, Record};
 use super::event::{Facts, Outcome, Unreachable};
@@ -433,7 +434,8 @@ impl App {
         let order = order.ok_or_else(|| Refusal::Changed(Box::new(run.run.clone())))?;
         self.is_not_held()?;
         run.gates = self.waiting(&run, &order.environments, &facts.person)?;
-        let comment = format!("Approved in Slack by {} for {}", self.signature(&facts.person), run.run.label());
+        let label = run.run.label() + &again(&run.run);
+        let comment = format!("Approved in Slack by {} for {label}", self.signature(&facts.person));
         Ok(self.grant(request, &run, comment, now))
     }
 

@@ -470,9 +470,10 @@ impl App {
     }
 
     pub(super) fn who(&self, id: &SlackId, tracked: &Tracked) -> Line {
-        match self.policy.people.login(id).filter(|_| tracked.address.is_none()) {
-            Some(login) => Line::plain(login.as_str()),
-            None => Line::default().mention(id),
+        match (&tracked.address, self.policy.people.login(id)) {
+            (Some(_), _) => Line::default().mention(id),
+            (None, Some(login)) => Line::plain(login.as_str()),
+            (None, None) => Line::plain("somebody"),
         }
     }
 }

@@ -70,6 +70,24 @@ fn a_run_that_was_started_again_is_not_what_was_shown() {
     ");
 }
 
+/// GitHub's history does not say at which attempt it was written.
+#[test]
+fn what_is_written_at_github_tells_one_attempt_from_another() {
+    let mut story = waiting();
+    let mut written = |attempt: u32| {
+        story.newest().0.attempt = attempt;
+        story.pass(1).newest().0.updated_at += SignedDuration::from_mins(u64::from(attempt).cast_signed());
+        story.look().click("BEN").heard();
+        let verdict = story.waiting.drain(..).find_map(|effect| match effect {
+            Effect::Approve(verdict) => Some(verdict.comment),
+            _ => None,
+        });
+        verdict.expect("an approval")
+    };
+    let first = format!("Approved in Slack by Ben (Slack user BEN, ben-gh at GitHub) for commit {}", sha(1));
+    assert_eq!((written(1), written(2)), (first.clone(), format!("{first}, attempt 2")));
+}
+
 #[test]
 fn production_that_is_ahead_is_never_rolled_back() {
     let mut story = waiting();

@@ -276,3 +276,18 @@ fn a_first_deploy_has_no_list_of_changes() {
     [Approve 2 environments] [Not now]
     ");
 }
+
+/// Slack would ring at whoever a new message mentions; the notice names them once it stands.
+#[test]
+fn a_notice_that_is_posted_while_on_hold_rings_nobody() {
+    for (holder, shown) in [("MALLORY", "somebody"), ("CHI", "chi-gh")] {
+        let mut story = Story::new();
+        story.ask(holder, Action::Hold { reason: "migrating".into() }).said.clear();
+        story.merge("ana-gh", "Fix RPC").look();
+        let posted = story.said.iter().find(|said| said.starts_with("notice of 812")).expect("a notice");
+        assert!(posted.contains(&format!("🔒 On hold by {shown} since")), "{posted}");
+        assert!(!posted.contains('@'), "{posted}");
+        assert!(story.notice(812).contains(&format!("🔒 On hold by @{holder} since")));
+        story.heard();
+    }
+}

@@ -466,7 +466,7 @@ impl<'a> Evidence<'a> {
                 }
             }
             for line in lines.iter().filter(|line| line["outcome"] == "granted" && line["action"] != "retry") {
-                let done = self.reviews.iter().any(|review| review.done && grants(&line, review));
+                let done = self.reviews.iter().any(|review| review.done && grants(line, review));
                 let failed = |other: &&Value| {
                     other["outcome"].as_str().is_some_and(|outcome| outcome.starts_with("failed"))
                         && ["by", "run", "action", "environments"].iter().all(|key| other[*key] == line[*key])
