@@ -1,8 +1,9 @@
-//! One app's desk: events come in one at a time, are decided by the core, and the decision is committed whole before anybody
-//! hears of it. Here is the only place where an app's document changes. Nothing slow happens at a desk: no network, only
-//! the store.
+//! One app's desk: events are decided by the core one after the other, each on what the ones before it made, and committed before anybody
+//! hears of it. What waits shares a commit, since making one durable takes longer than deciding. Here is the only place where an
+//! app's document changes. Nothing slow happens at a desk: no network, only the store.
 
-use std::panic::AssertUnwindSafe;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -20,11 +21,13 @@ use crate::deploy::event::Event;
 use crate::deploy::name::AppName;
 use crate::deploy::remind::REMINDER;
 use crate::deploy::run::Run;
-use crate::store::{Commit, Committed, EffectId, Fence, Glance, NewEffect, Store, Version};
+use crate::store::{Commit, Committed, Decision, EffectId, Fence, Glance, NewEffect, Store, Version};
 use crate::telemetry;
 
 /// Letters that may wait at a desk before senders have to.
 const TRAY: usize = 256;
+/// Letters that share a commit at most; bounds how long the first of them waits.
+const SHARED: usize = 256;
 /// A decision that lost the race this often means that something else is wrong.
 const RACES: usize = 10;
 /// A reminder that could not be given for this long is not given any more.
@@ -60,22 +63,23 @@ pub struct Office {
     pub closing: CancellationToken,
 }
 
-struct Letter {
-    matter: Matter,
-    done: oneshot::Sender<anyhow::Result<()>>,
-}
+/// Tells the sender of a letter how it went. Nobody may be waiting any more; what was decided stands all the same.
+type Done = oneshot::Sender<anyhow::Result<()>>;
 
-enum Matter {
+enum Letter {
     /// Something happened. Boxed: most letters are small.
     Happened(Box<Happened>),
     /// What the store knows of the document; `None` where it was not asked.
-    Changed(Option<Glance>),
+    Changed(Option<Glance>, Done),
 }
 
 struct Happened {
     event: Event,
     settles: Option<EffectId>,
     fence: Option<Fence>,
+    /// It was seen before: nothing is to be done.
+    repeated: bool,
+    done: Done,
 }
 
 impl Desk {
@@ -109,7 +113,8 @@ impl Desk {
     /// # Errors
     /// When the decision could not be remembered.
     pub async fn tell(&self, event: Event, settles: Option<EffectId>) -> anyhow::Result<()> {
-        self.send(Matter::Happened(Box::new(Happened { event, settles, fence: None }))).await
+        self.send(|done| Letter::Happened(Box::new(Happened { event, settles, fence: None, repeated: false, done })))
+            .await
     }
 
     /// Tells what was observed by whoever leads; it counts only as long as nobody else does.
@@ -117,7 +122,10 @@ impl Desk {
     /// # Errors
     /// When it could not be remembered, or somebody else leads by now.
     pub async fn observed(&self, event: Event, fence: Fence) -> anyhow::Result<()> {
-        self.send(Matter::Happened(Box::new(Happened { event, settles: None, fence: Some(fence) }))).await
+        self.send(|done| {
+            Letter::Happened(Box::new(Happened { event, settles: None, fence: Some(fence), repeated: false, done }))
+        })
+        .await
     }
 
     /// Looks up what others have made of the app, unless this desk knows all that the glance shows.
@@ -125,13 +133,12 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read, or holds a document that this version cannot.
     pub async fn refresh(&self, glance: Option<Glance>) -> anyhow::Result<()> {
-        self.send(Matter::Changed(glance)).await
+        self.send(|done| Letter::Changed(glance, done)).await
     }
 
-    async fn send(&self, matter: Matter) -> anyhow::Result<()> {
+    async fn send(&self, letter: impl FnOnce(Done) -> Letter) -> anyhow::Result<()> {
         let (done, told) = oneshot::channel();
-        let letter = Letter { matter, done };
-        if self.tray.send(letter).await.is_err() {
+        if self.tray.send(letter(done)).await.is_err() {
             bail!("the desk is closed");
         }
         told.await.context("the desk closed before it decided")?
@@ -148,85 +155,140 @@ struct Clerk {
 }
 
 impl Clerk {
-    async fn work(mut self, mut letters: mpsc::Receiver<Letter>) {
+    async fn work(mut self, mut tray: mpsc::Receiver<Letter>) {
         let closing = self.office.closing.clone();
         loop {
-            let letter = tokio::select! {
-                letter = letters.recv() => letter,
-                () = closing.cancelled() => None,
+            let mut letters = Vec::new();
+            let taken = tokio::select! {
+                taken = tray.recv_many(&mut letters, SHARED) => taken,
+                () = closing.cancelled() => 0,
             };
-            let Some(letter) = letter else { return };
-            // A bug in a rule must not close the desk: nothing of the broken decision is remembered, and the next may be well.
-            let decision = AssertUnwindSafe(self.take(letter.matter)).catch_unwind().await;
-            let done = decision.unwrap_or_else(|_| Err(anyhow!("deciding about {} broke off", self.name)));
-            // Nobody may be waiting any more; the decision stands all the same.
-            let _ = letter.done.send(done);
+            if taken == 0 {
+                return;
+            }
+            // A bug must not close the desk: those whose letters these were hear that it broke off, and the next may be well.
+            if AssertUnwindSafe(self.take(letters)).catch_unwind().await.is_err() {
+                error!(app.name = %self.name, "deciding broke off");
+            }
         }
     }
 
-    async fn take(&mut self, matter: Matter) -> anyhow::Result<()> {
-        match matter {
-            Matter::Happened(happened) => self.decide(*happened).await,
-            Matter::Changed(glance) => self.catch_up(glance).await,
+    /// Takes letters in their order, what others have changed before all.
+    async fn take(&mut self, letters: Vec<Letter>) {
+        let mut happened = VecDeque::new();
+        let mut looked = None;
+        for letter in letters {
+            match letter {
+                Letter::Happened(letter) => happened.push_back(*letter),
+                Letter::Changed(Some(glance), done) => drop(done.send(self.catch_up(glance).await)),
+                // One look serves all that wait for one.
+                Letter::Changed(None, done) => {
+                    if looked.is_none() {
+                        looked = Some(self.reload().await.map(drop));
+                    }
+                    let _ = done.send(looked.as_ref().map_or(Ok(()), same));
+                }
+            }
+        }
+        while let Some(fence) = happened.front().map(|letter| letter.fence) {
+            let alike = happened.iter().take_while(|letter| letter.fence == fence).count();
+            let mut letters: Vec<Happened> = happened.drain(..alike).collect();
+            let end = self.decide(&mut letters, fence).await;
+            for letter in letters {
+                let _ = letter.done.send(same(&end));
+            }
         }
     }
 
-    async fn catch_up(&mut self, glance: Option<Glance>) -> anyhow::Result<()> {
-        if glance.as_ref().is_none_or(|glance| self.version < Some(glance.version)) {
+    async fn catch_up(&mut self, glance: Glance) -> anyhow::Result<()> {
+        if self.version < Some(glance.version) {
             self.reload().await?;
         }
         let known = self.publish.borrow().clone();
-        if let Some(looked) = glance.and_then(|glance| glance.looked).filter(|at| known.looked_at() < Some(*at)) {
+        if let Some(looked) = glance.looked.filter(|at| known.looked_at() < Some(*at)) {
             self.publish.send_replace(Arc::new(known.seen_at(looked)));
         }
         Ok(())
     }
 
-    async fn decide(&mut self, happened: Happened) -> anyhow::Result<()> {
-        let Happened { event, settles, fence } = happened;
-        let mut version = match self.version {
-            Some(version) => version,
-            None => self.reload().await?,
-        };
-        for _ in 0..RACES {
+    /// Decides letters of the same fence, and commits what follows from all of them at once. One that cannot be decided is told so
+    /// and taken out; the others end as the commit does.
+    async fn decide(&mut self, letters: &mut Vec<Happened>, fence: Option<Fence>) -> anyhow::Result<()> {
+        if self.version.is_none() {
+            self.reload().await?;
+        }
+        let mut races = 0;
+        while races < RACES {
             let known = self.publish.borrow().clone();
-            let decision = self.consider(&known, &event)?;
-            let commit = Commit { settle: settles.clone(), fence, ..self.commit(&decision, &event, version)? };
-            if commit.changes_nothing(&known.document()?) {
-                self.publish.send_replace(Arc::new(decision.app));
+            let at = self.office.clock.now();
+            let (app, decisions) = self.consider_all(&known, letters, at);
+            if decisions.is_empty() {
+                return Ok(());
+            }
+            let expected = self.version.unwrap_or_default();
+            let commit = Commit { app: self.name.clone(), expected, at, document: app.document()?, decisions, fence };
+            if commit.is_quiet() && commit.document == known.document()? {
+                self.publish.send_replace(app);
                 return Ok(());
             }
             self.count.send_modify(|commits| commits.begun += 1);
             let committed = self.office.store.commit(commit).await;
             if let Ok(Committed::Yes(version)) = committed {
                 self.version = Some(version);
-                self.publish.send_replace(Arc::new(decision.app));
+                self.publish.send_replace(app);
             }
             self.count.send_modify(|commits| commits.done += 1);
-            match committed.with_context(|| format!("commit a decision on {}", self.name))? {
+            match committed.with_context(|| format!("commit decisions on {}", self.name))? {
                 Committed::Yes(_) => {
                     self.office.changed.notify_one();
                     return Ok(());
                 }
-                Committed::AlreadySeen => return Ok(()),
+                Committed::AlreadySeen(places) => {
+                    let mut decided = letters.iter_mut().filter(|letter| !letter.repeated).collect::<Vec<_>>();
+                    places.iter().for_each(|place| decided[*place].repeated = true);
+                }
                 Committed::Fenced => bail!("somebody else watches {} by now", self.name),
-                Committed::Raced => version = self.reload().await?,
+                Committed::Raced => {
+                    self.reload().await?;
+                    races += 1;
+                }
             }
         }
         bail!("{} was changed by somebody else {RACES} times in a row", self.name)
     }
 
-    /// Asks the core. A refusal changes nothing but is told and recorded.
-    fn consider(&self, known: &App, event: &Event) -> anyhow::Result<Decision> {
-        let now = self.office.clock.now();
+    /// Asks the core about each letter, on what the ones before it made.
+    fn consider_all(&self, known: &Arc<App>, letters: &mut Vec<Happened>, at: Timestamp) -> (Arc<App>, Vec<Decision>) {
+        let (mut app, mut decisions) = (known.clone(), Vec::new());
+        for letter in std::mem::take(letters) {
+            if letter.repeated {
+                letters.push(letter);
+                continue;
+            }
+            // A bug in a rule is the bad luck of one letter: nothing of the broken decision is remembered.
+            let considered = catch_unwind(AssertUnwindSafe(|| self.consider(&app, &letter.event, at)));
+            match considered.unwrap_or_else(|_| Err(anyhow!("deciding about {} broke off", self.name))) {
+                Ok((changed, decision)) => {
+                    app = changed.map_or(app, Arc::new);
+                    decisions.push(Decision { settle: letter.settles.clone(), ..decision });
+                    letters.push(letter);
+                }
+                Err(error) => drop(letter.done.send(Err(error))),
+            }
+        }
+        (app, decisions)
+    }
+
+    /// Asks the core; gives the app where it changed. A refusal changes nothing but is told and recorded.
+    fn consider(&self, known: &App, event: &Event, at: Timestamp) -> anyhow::Result<(Option<App>, Decision)> {
         let mut app = known.clone();
-        match app.handle(event.clone(), now) {
+        match app.handle(event.clone(), at) {
             Ok(effects) => {
                 log(&self.name, event, &effects);
                 if let Event::Examined(request, _) = event {
                     telemetry::decided(&self.name, request.action.to_string(), true);
                 }
-                Ok(Decision { app, effects })
+                Ok((Some(app), written(&self.name, event, &effects, at)?))
             }
             Err(refusal) => {
                 let Some((request, run)) = asked(event) else {
@@ -234,44 +296,11 @@ impl Clerk {
                 };
                 info!(app.name = %self.name, person = %request.by, "refused to {}: {}", request.action, refusal.reason());
                 telemetry::decided(&self.name, request.action.to_string(), false);
-                let record = Effect::Record(known.record_refusal(request, run, &refusal, now));
+                let record = Effect::Record(known.record_refusal(request, run, &refusal, at));
                 let answer = Effect::Answer(request.reply.clone(), request.by.clone(), refusal.message());
-                Ok(Decision { app: known.clone(), effects: vec![record, answer] })
+                Ok((None, written(&self.name, event, &[record, answer], at)?))
             }
         }
-    }
-
-    fn commit(&self, decision: &Decision, event: &Event, expected: Version) -> anyhow::Result<Commit> {
-        let mut commit = Commit {
-            app: self.name.clone(),
-            expected,
-            at: self.office.clock.now(),
-            document: decision.app.document()?,
-            effects: Vec::new(),
-            audit: Vec::new(),
-            seen: match event {
-                Event::Asked(request) => Some(request.id.to_string()),
-                Event::Examined(..)
-                | Event::Discovered(_)
-                | Event::Seen(_)
-                | Event::Learned(_)
-                | Event::Surveyed(_)
-                | Event::Inventoried(_)
-                | Event::Performed(..)
-                | Event::Remind { .. }
-                | Event::Digest { .. }
-                | Event::Tick => None,
-            },
-            settle: None,
-            fence: None,
-        };
-        for effect in &decision.effects {
-            match effect {
-                Effect::Record(record) => commit.audit.push(serde_json::to_string(record)?),
-                effect => commit.effects.push(queued(&self.name, effect, commit.at)?),
-            }
-        }
-        Ok(commit)
     }
 
     /// Takes what the store remembers; an app that it does not know yet stays a new one.
@@ -293,9 +322,36 @@ impl Clerk {
     }
 }
 
-struct Decision {
-    app: App,
-    effects: Vec<Effect>,
+/// How something ended, told once more.
+fn same(end: &anyhow::Result<()>) -> anyhow::Result<()> {
+    end.as_ref().map_or_else(|error| Err(anyhow!("{error:#}")), |()| Ok(()))
+}
+
+/// What follows from a decision, as the store keeps it.
+fn written(app: &AppName, event: &Event, effects: &[Effect], at: Timestamp) -> anyhow::Result<Decision> {
+    let mut decision = Decision {
+        seen: match event {
+            Event::Asked(request) => Some(request.id.to_string()),
+            Event::Examined(..)
+            | Event::Discovered(_)
+            | Event::Seen(_)
+            | Event::Learned(_)
+            | Event::Surveyed(_)
+            | Event::Inventoried(_)
+            | Event::Performed(..)
+            | Event::Remind { .. }
+            | Event::Digest { .. }
+            | Event::Tick => None,
+        },
+        ..Decision::default()
+    };
+    for effect in effects {
+        match effect {
+            Effect::Record(record) => decision.audit.push(serde_json::to_string(record)?),
+            effect => decision.effects.push(queued(app, effect, at)?),
+        }
+    }
+    Ok(decision)
 }
 
 /// The request that an event is about, and the run that was looked at for it.
@@ -358,82 +414,4 @@ fn first_line(effect: &Effect) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::deploy::action::{Action, Reply};
-    use crate::deploy::event::Facts;
-    use crate::deploy::name::{RequestId, SlackId};
-    use crate::deploy::policy::{Account, Approvers, People, Person, Policy, RequireTested, VariableRules};
-    use crate::store::embedded::Embedded;
-
-    fn app() -> App {
-        let policy = Policy {
-            approvers: Approvers::default(),
-            require_tested: RequireTested::Warn,
-            four_eyes: false,
-            remind_after: None,
-            verify_after: None,
-            variables: VariableRules::default(),
-            people: People::default(),
-            command: "/deploy".into(),
-            workspace: None,
-        };
-        App::new(AppName::new("h"), Arc::new(policy))
-    }
-
-    /// Somebody holds the app, or releases it.
-    fn decision(round: u32, now: Timestamp) -> Event {
-        let reason = format!("round {round}");
-        let action = if round.is_multiple_of(2) { Action::Hold { reason } } else { Action::Release };
-        let reply = Reply { url: String::new(), channel: String::new(), replace: false, view: None, at: now };
-        let by = SlackId::from("UANA");
-        let person = Person {
-            id: by.clone(),
-            name: "Ana".into(),
-            account: Account::Member,
-            usergroups: Default::default(),
-            teams: Default::default(),
-        };
-        let request =
-            Request { id: RequestId::from(round.to_string().as_str()), app: AppName::new("h"), by, action, reply };
-        Event::Examined(request, Ok(Box::new(Facts::of(person))))
-    }
-
-    /// Else a notice that was just posted is posted once more, when its first change is to be shown.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn whoever_performs_what_was_decided_knows_all_that_was_decided() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (clock, closing) = (Clock::default(), CancellationToken::new());
-        let store = Store::Embedded(Embedded::open(folder.path()).expect("a store"));
-        let changed = Arc::new(Notify::new());
-        let office = Office { store: store.clone(), clock: clock.clone(), changed, closing: closing.clone() };
-        let (desk, clerk) = Desk::open(app(), AppName::new("h"), office);
-        let clerk = tokio::spawn(clerk);
-        let lease = SignedDuration::from_mins(1);
-        for round in 0..300 {
-            let telling = tokio::spawn({
-                let (desk, event) = (desk.clone(), decision(round, clock.now()));
-                async move { desk.tell(event, None).await }
-            });
-            let claims = loop {
-                let claims = store.claim(clock.now(), lease).await.expect("claims");
-                if !claims.is_empty() {
-                    break claims;
-                }
-            };
-            desk.abreast().await;
-            let held = desk.app().document().expect("a document").contains(&format!("round {round}"));
-            assert_eq!(held, round.is_multiple_of(2), "round {round}");
-            telling.await.expect("no panic").expect("a decision");
-            let mut left = claims;
-            while !left.is_empty() {
-                for claim in &left {
-                    store.settle(&claim.id).await.expect("settled");
-                }
-                left = store.claim(clock.now(), lease).await.expect("claims");
-            }
-        }
-        closing.cancel();
-        clerk.await.expect("a clerk who ends");
-    }
-}
+mod tests;

@@ -2,9 +2,9 @@
 //! the audit log. This file is the contract, which every back end keeps and `store/tests.rs` tries on each; it knows nothing of
 //! the domain: documents, effects and audit lines are JSON text, keys and lanes are strings.
 //!
-//! **Commits.** A decision is one [`Commit`]: document, effects, audit lines and dedupe key are written together or not at all,
-//! and are durable when [`Store::commit`] returns. The app's version is compared and set, so of two decisions on the same
-//! document one is told [`Committed::Raced`] and decides again.
+//! **Commits.** What was decided is one [`Commit`]: document, effects, audit lines and dedupe keys are written together or not at all,
+//! and are durable when [`Store::commit`] returns. The app's version is compared and set, so of two commits on the same
+//! document one is told [`Committed::Raced`] and decides again. Being durable is what takes time, so decisions that wait share a commit.
 //!
 //! **Effects.** A *lane* is a queue: first in, first out, whichever app put the effect there. Only its head can be claimed; all
 //! behind wait until the head is settled. Lanes do not wait for each other. A claim is a lease: it ends with [`Store::settle`],
@@ -78,17 +78,26 @@ pub struct NewEffect {
     pub expires: Option<Timestamp>,
 }
 
-/// One decision and all that follows from it. No `Debug`: documents and effects may hold a `response_url`.
+/// Decisions on one app, and all that follows from them. No `Debug`: documents and effects may hold a `response_url`.
 #[derive(Clone)]
 pub struct Commit {
     /// Whose document.
     pub app: AppName,
-    /// The version that the decision was taken on.
+    /// The version that the first decision was taken on.
     pub expected: Version,
-    /// The time of the decision: when its effects count as created, and what the age of dedupe keys is measured by.
+    /// The time of the decisions: when their effects count as created, and what the age of dedupe keys is measured by.
     pub at: Timestamp,
     /// The new document, JSON.
     pub document: String,
+    /// What was decided, in this order.
+    pub decisions: Vec<Decision>,
+    /// Given by whoever leads: the commit counts only as long as nobody else does.
+    pub fence: Option<Fence>,
+}
+
+/// What follows from one decision, besides the document.
+#[derive(Clone, Default)]
+pub struct Decision {
     /// In this order.
     pub effects: Vec<NewEffect>,
     /// Lines of the audit log, JSON.
@@ -97,8 +106,6 @@ pub struct Commit {
     pub seen: Option<String>,
     /// The effect whose outcome is decided on: it leaves its lane, and the next one follows.
     pub settle: Option<EffectId>,
-    /// Given by whoever leads: the commit counts only as long as nobody else does.
-    pub fence: Option<Fence>,
 }
 
 /// A proof of having led; each new leader gets a higher one.
@@ -115,22 +122,23 @@ pub struct Glance {
 }
 
 impl Commit {
-    /// Whether writing it would leave everything as it is, the document being this one.
-    pub fn changes_nothing(&self, document: &str) -> bool {
-        let quiet = self.effects.is_empty() && self.audit.is_empty();
-        quiet && self.seen.is_none() && self.settle.is_none() && self.document == document
+    /// Whether nothing but the document would be written.
+    pub fn is_quiet(&self) -> bool {
+        let quiet = |d: &Decision| d.effects.is_empty() && d.audit.is_empty() && d.seen.is_none() && d.settle.is_none();
+        self.decisions.iter().all(quiet)
     }
 }
 
 /// What became of a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Committed {
     /// Written and durable; the document's version now.
     Yes(Version),
     /// The document has another version than expected: nothing was written. Load and decide again.
     Raced,
-    /// The dedupe key is known, or the effect to settle is settled already: nothing was written, and nothing is to be done.
-    AlreadySeen,
+    /// These decisions, counted from 0, are none: their dedupe key is known, from before or from an earlier one of this commit, or the
+    /// effect to settle is settled already. Nothing was written: decide the others again without them.
+    AlreadySeen(Vec<usize>),
     /// Somebody else leads: nothing was written, and nothing is to be done.
     Fenced,
 }
@@ -238,7 +246,7 @@ impl Store {
         }
     }
 
-    /// Writes a decision, whole or not at all.
+    /// Writes decisions, all of them or none.
     pub async fn commit(&self, commit: Commit) -> Result<Committed> {
         match self {
             Self::Embedded(store) => store.commit(commit).await,
@@ -375,4 +383,4 @@ fn time(ms: i64) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -183,7 +183,8 @@ impl App {
     /// The refusal, whose `Display` is what the person reads.
     pub fn handle(&mut self, event: Event, now: Timestamp) -> Result<Vec<Effect>, Refusal> {
         let mut effects = match event {
-            Event::Asked(request) => vec![self.examine(request)],
+            // Nothing is different yet, so there is nothing to say; and it is acknowledged the sooner.
+            Event::Asked(request) => return Ok(vec![self.examine(request)]),
             Event::Examined(request, facts) => self.decide(request, facts, now)?,
             Event::Discovered(pipeline) => {
                 self.state.pipeline = Some(pipeline);

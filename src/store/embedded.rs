@@ -49,8 +49,8 @@ impl Embedded {
     }
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<Committed> {
-        let settle = commit.settle.as_ref().map(|id| self.ids.row(id));
-        self.ask("commit a decision", move |db| rows::commit(db, &commit, settle)).await
+        let ids = self.ids.clone();
+        self.ask("commit decisions", move |db| rows::commit(db, &ids, &commit)).await
     }
 
     pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration) -> Result<Vec<Claimed>> {

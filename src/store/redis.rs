@@ -86,9 +86,11 @@ impl Redis {
 
     pub(super) async fn commit(&self, commit: Commit) -> Result<Committed> {
         let script = commit_of(&self.scripts.commit, &commit);
-        Ok(match self.run::<i64>("commit a decision", &script).await? {
+        let told: Vec<i64> = self.run("commit decisions", &script).await?;
+        let (end, known) = told.split_first().context("commit decisions: redis said nothing")?;
+        Ok(match end {
             -1 => Committed::Raced,
-            -2 => Committed::AlreadySeen,
+            -2 => Committed::AlreadySeen(known.iter().filter_map(|place| usize::try_from(*place).ok()).collect()),
             -3 => Committed::Fenced,
             version => Committed::Yes(Version(version.unsigned_abs())),
         })
@@ -233,17 +235,20 @@ fn commit_of<'a>(script: &'a Script, commit: &Commit) -> ScriptInvocation<'a> {
         call.arg(text.unwrap_or_default()).arg(u8::from(text.is_some()));
     };
     call.arg(commit.app.as_str()).arg(commit.expected.0).arg(ms(commit.at)).arg(&commit.document);
-    optional(&mut call, commit.seen.as_deref());
-    optional(&mut call, commit.settle.as_ref().map(EffectId::as_str));
     call.arg(commit.fence.map(|Fence(fence)| fence.to_string()).unwrap_or_default());
     // Taken only by a store that has no id yet.
-    call.arg(format!("{:032x}", fastrand::u128(..))).arg(commit.effects.len());
-    for NewEffect { lane, key, body, expires } in &commit.effects {
-        call.arg(lane);
-        optional(&mut call, key.as_deref());
-        call.arg(body).arg(expires.map(ms).map(|ms| ms.to_string()).unwrap_or_default());
+    call.arg(format!("{:032x}", fastrand::u128(..))).arg(commit.decisions.len());
+    for decision in &commit.decisions {
+        optional(&mut call, decision.seen.as_deref());
+        optional(&mut call, decision.settle.as_ref().map(EffectId::as_str));
+        call.arg(decision.effects.len()).arg(decision.audit.len());
+        for NewEffect { lane, key, body, expires } in &decision.effects {
+            call.arg(lane);
+            optional(&mut call, key.as_deref());
+            call.arg(body).arg(expires.map(ms).map(|ms| ms.to_string()).unwrap_or_default());
+        }
+        call.arg(&decision.audit);
     }
-    call.arg(&commit.audit);
     call
 }
 

@@ -1,12 +1,13 @@
 //! The SQL of the embedded store: one function for each thing that the contract asks. Each runs inside a savepoint, so it may
 //! stop half-way with an error.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::{Backlog, Claimed, Commit, Committed, EffectId, NewEffect, Version, ms, time};
+use super::super::{Backlog, Claimed, Commit, Committed, Decision, EffectId, NewEffect, Version, ms, time};
 use crate::deploy::name::AppName;
 
 /// How long a dedupe key is kept, by the times of the commits that come after it.
@@ -41,37 +42,51 @@ pub(super) fn load(db: &Connection, app: &AppName) -> rusqlite::Result<Option<(V
     .optional()
 }
 
-pub(super) fn commit(db: &Connection, commit: &Commit, settle_row: Option<i64>) -> rusqlite::Result<Committed> {
-    if let Some(key) = &commit.seen
-        && exists(db, "SELECT 1 FROM seen WHERE key = ?1", key)?
-    {
-        return Ok(Committed::AlreadySeen);
-    }
-    if let Some(row) = settle_row
-        && !exists(db, "SELECT 1 FROM effects WHERE id = ?1", row)?
-    {
-        return Ok(Committed::AlreadySeen);
+pub(super) fn commit(db: &Connection, ids: &Ids, commit: &Commit) -> rusqlite::Result<Committed> {
+    let known = already_seen(db, ids, &commit.decisions)?;
+    if !known.is_empty() {
+        return Ok(Committed::AlreadySeen(known));
     }
     if !write_document(db, commit)? {
         return Ok(Committed::Raced);
     }
-    if let Some(row) = settle_row {
-        settle(db, row)?;
+    for decision in &commit.decisions {
+        if let Some(id) = &decision.settle {
+            settle(db, ids.row(id))?;
+        }
+        for effect in &decision.effects {
+            queue(db, commit, effect)?;
+        }
+        for line in &decision.audit {
+            db.prepare_cached("INSERT INTO audit (at, app, line) VALUES (?1, ?2, ?3)")?.execute(params![
+                ms(commit.at),
+                commit.app.as_str(),
+                line
+            ])?;
+        }
     }
-    for effect in &commit.effects {
-        queue(db, commit, effect)?;
-    }
-    for line in &commit.audit {
-        db.prepare_cached("INSERT INTO audit (at, app, line) VALUES (?1, ?2, ?3)")?.execute(params![
-            ms(commit.at),
-            commit.app.as_str(),
-            line
-        ])?;
-    }
-    if let Some(key) = &commit.seen {
-        remember(db, key, commit.at)?;
-    }
+    remember(db, commit)?;
     Ok(Committed::Yes(Version(commit.expected.0 + 1)))
+}
+
+/// The places of those whose key is known, or whose effect is not there any more.
+fn already_seen(db: &Connection, ids: &Ids, decisions: &[Decision]) -> rusqlite::Result<Vec<usize>> {
+    let (mut keys, mut settled) = (HashSet::new(), HashSet::new());
+    let mut known = Vec::new();
+    for (place, Decision { seen, settle, .. }) in decisions.iter().enumerate() {
+        let again = match seen {
+            Some(key) => !keys.insert(key) || exists(db, "SELECT 1 FROM seen WHERE key = ?1", key)?,
+            None => false,
+        };
+        let gone = match settle {
+            Some(id) => !settled.insert(id) || !exists(db, "SELECT 1 FROM effects WHERE id = ?1", ids.row(id))?,
+            None => false,
+        };
+        if again || gone {
+            known.push(place);
+        }
+    }
+    Ok(known)
 }
 
 fn exists(db: &Connection, sql: &str, of: impl rusqlite::ToSql) -> rusqlite::Result<bool> {
@@ -113,10 +128,14 @@ fn queue(db: &Connection, commit: &Commit, effect: &NewEffect) -> rusqlite::Resu
     Ok(())
 }
 
-fn remember(db: &Connection, key: &str, at: Timestamp) -> rusqlite::Result<()> {
-    let forgotten = at.saturating_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
-    db.prepare_cached("DELETE FROM seen WHERE at < ?1")?.execute([ms(forgotten)])?;
-    db.prepare_cached("INSERT INTO seen (key, at) VALUES (?1, ?2)")?.execute(params![key, ms(at)])?;
+fn remember(db: &Connection, commit: &Commit) -> rusqlite::Result<()> {
+    let forgotten = commit.at.saturating_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
+    for (nth, key) in commit.decisions.iter().filter_map(|decision| decision.seen.as_ref()).enumerate() {
+        if nth == 0 {
+            db.prepare_cached("DELETE FROM seen WHERE at < ?1")?.execute([ms(forgotten)])?;
+        }
+        db.prepare_cached("INSERT INTO seen (key, at) VALUES (?1, ?2)")?.execute(params![key, ms(commit.at)])?;
+    }
     Ok(())
 }
 

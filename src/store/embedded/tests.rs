@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::super::NewEffect;
+use super::super::{Decision, NewEffect};
 use super::*;
 
 const CRASH_FOLDER: &str = "LOCKKEEPER_TEST_CRASH_FOLDER";
 
+/// Three decisions in each commit.
 fn commit(app: &str, expected: u64) -> Commit {
     let effect = |lane: &str| NewEffect {
         lane: lane.to_owned(),
@@ -17,15 +18,18 @@ fn commit(app: &str, expected: u64) -> Commit {
         body: format!("{app} {}", expected + 1),
         expires: None,
     };
+    let decision = |nth: u64| Decision {
+        effects: vec![effect("a"), effect("b")],
+        audit: vec![(expected * 3 + nth).to_string()],
+        seen: Some(format!("{app} {expected} {nth}")),
+        settle: None,
+    };
     Commit {
         app: AppName::new(app),
         expected: Version(expected),
         at: Timestamp::UNIX_EPOCH,
         document: (expected + 1).to_string(),
-        effects: vec![effect("a"), effect("b")],
-        audit: vec![(expected + 1).to_string()],
-        seen: Some(format!("{app} {expected}")),
-        settle: None,
+        decisions: (1..=3).map(decision).collect(),
         fence: None,
     }
 }
@@ -51,7 +55,7 @@ async fn files_are_private_and_sqlite3_can_read_them_meanwhile() {
     }
     let reader = Connection::open_with_flags(folder.join("lockkeeper.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
     let lines: u32 = reader.unwrap().query_row("SELECT count(*) FROM audit", [], |row| row.get(0)).unwrap();
-    assert_eq!(lines, 1);
+    assert_eq!(lines, 3);
 }
 
 #[test]
@@ -128,8 +132,9 @@ async fn a_failing_request_takes_no_other_with_it() {
     let store = Embedded::open(folder.path()).unwrap();
     let (busy, blocked) = mpsc::channel::<()>();
     let waiting = store.ask("hold the thread", move |_| Ok(blocked.recv().is_err()));
-    let half = store.ask("write one row, then fail", |db| {
-        rows::commit(db, &commit("torn", 0), None)?;
+    let ids = store.ids.clone();
+    let half = store.ask("write one row, then fail", move |db| {
+        rows::commit(db, &ids, &commit("torn", 0))?;
         db.execute("SELECT nonsense", [])
     });
     let whole = store.commit(commit("h", 0));
@@ -202,11 +207,12 @@ async fn whole(folder: &Path, told: &[(String, u64)]) {
         assert!(version.0 >= told.unwrap_or(0), "{app} forgot what it was told");
         assert!(version.0 == 0 || document == version.0.to_string());
         let lines = store.audit(&AppName::new(app), u32::MAX).await.unwrap();
-        assert!(lines.into_iter().eq((1..=version.0).rev().map(|n| n.to_string())), "a line for each commit of {app}");
+        let whole = (1..=version.0 * 3).rev().map(|n| n.to_string());
+        assert!(lines.into_iter().eq(whole), "a line for each decision of {app}, and all of a commit or none");
         commits += version.0;
     }
-    assert_eq!(store.backlog().await.unwrap().count, 2 * commits, "two effects for each commit");
+    assert_eq!(store.backlog().await.unwrap().count, 6 * commits, "two effects for each decision");
     let keys: i64 =
         store.ask("count", |db| db.query_row("SELECT count(*) FROM seen", [], |row| row.get(0))).await.unwrap();
-    assert_eq!(keys.unsigned_abs(), commits);
+    assert_eq!(keys.unsigned_abs(), 3 * commits);
 }
