@@ -33,6 +33,9 @@ mod variable;
 
 /// A claim ends by itself after this long, unless it is renewed: then whoever had it died, or slept.
 const LEASE: SignedDuration = SignedDuration::from_secs(12);
+/// How many effects are in hand at most; what a crowd asks for would else take all of the process's file descriptors. Far more than hang
+/// while something is away, so that these do not hold up the others.
+const HANDS: u32 = 256;
 /// How often a claim is renewed.
 const RENEW: Duration = Duration::from_secs(3);
 /// The longest that the outbox sleeps when nothing is due.
@@ -80,20 +83,25 @@ pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
     let mut hands = Hands::default();
     while !shutdown.is_cancelled() {
-        match shell.store.claim(shell.clock.now(), LEASE).await {
-            Ok(claims) => {
-                for claimed in claims {
-                    let Some(until) = hands.take(&claimed) else { continue };
-                    let shell = shell.clone();
-                    tasks.spawn(async move {
-                        work(&shell, claimed, until).await;
-                        shell.changed.notify_one();
-                    });
-                }
-            }
-            Err(error) => error!("could not claim effects: {error:#}"),
+        let free = HANDS.saturating_sub(hands.held());
+        let claims = match free {
+            0 => Vec::new(),
+            _ => shell.store.claim(shell.clock.now(), LEASE, free).await.unwrap_or_else(|error| {
+                error!("could not claim effects: {error:#}");
+                Vec::new()
+            }),
+        };
+        let full = claims.len() >= free as usize;
+        for claimed in claims {
+            let Some(until) = hands.take(&claimed) else { continue };
+            let shell = shell.clone();
+            tasks.spawn(async move {
+                work(&shell, claimed, until).await;
+                shell.changed.notify_one();
+            });
         }
-        let nap = nap(&shell).await;
+        // With all hands full there is nothing to look up: one that becomes free says so.
+        let nap = if full { NAP } else { nap(&shell).await };
         tokio::select! {
             () = shell.changed.notified() => {}
             () = tokio::time::sleep(nap) => {}
@@ -116,9 +124,14 @@ async fn nap(shell: &Shell) -> Duration {
 struct Hands(HashMap<EffectId, Weak<AtomicI64>>);
 
 impl Hands {
+    /// How many are held.
+    fn held(&mut self) -> u32 {
+        self.0.retain(|_, until| until.strong_count() > 0);
+        self.0.len().try_into().unwrap_or(u32::MAX)
+    }
+
     /// Takes a claim in hand; `None` where the effect is in hand already.
     fn take(&mut self, claimed: &Claimed) -> Option<Arc<AtomicI64>> {
-        self.0.retain(|_, until| until.strong_count() > 0);
         if let Some(until) = self.0.get(&claimed.id).and_then(Weak::upgrade) {
             until.store(claimed.until.as_millisecond(), Ordering::Relaxed);
             return None;

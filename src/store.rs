@@ -254,11 +254,11 @@ impl Store {
         }
     }
 
-    /// Claims the head of each lane that is due and not leased, oldest first, until `now` plus `lease`.
-    pub async fn claim(&self, now: Timestamp, lease: SignedDuration) -> Result<Vec<Claimed>> {
+    /// Claims the heads of lanes that are due and not leased, the oldest `most` of them, until `now` plus `lease`.
+    pub async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Vec<Claimed>> {
         match self {
-            Self::Embedded(store) => store.claim(now, lease).await,
-            Self::Redis(store) => store.claim(now, lease).await,
+            Self::Embedded(store) => store.claim(now, lease, most).await,
+            Self::Redis(store) => store.claim(now, lease, most).await,
         }
     }
 

@@ -137,7 +137,7 @@ async fn each_is_decided_on_what_the_one_before_made() {
 async fn what_was_seen_before_is_dropped_alone() {
     let mut desk = Fixture::embedded();
     desk.tell([asked("before")]).await;
-    let head = desk.store.claim(at(), SignedDuration::from_secs(9)).await.unwrap().remove(0);
+    let head = desk.store.claim(at(), SignedDuration::from_secs(9), 1).await.unwrap().remove(0);
     let settles = |event: Event| (event, Some(head.id.clone()), None);
     let plain = |event: Event| (event, None, None);
     let told = desk
@@ -239,7 +239,7 @@ async fn whoever_performs_what_was_decided_knows_all_that_was_decided() {
             async move { desk.tell(event, None).await }
         });
         let claims = loop {
-            let claims = store.claim(clock.now(), lease).await.expect("claims");
+            let claims = store.claim(clock.now(), lease, 9).await.expect("claims");
             if !claims.is_empty() {
                 break claims;
             }
@@ -253,7 +253,7 @@ async fn whoever_performs_what_was_decided_knows_all_that_was_decided() {
             for claim in &left {
                 store.settle(&claim.id).await.expect("settled");
             }
-            left = store.claim(clock.now(), lease).await.expect("claims");
+            left = store.claim(clock.now(), lease, 9).await.expect("claims");
         }
     }
     closing.cancel();

@@ -96,10 +96,10 @@ impl Redis {
         })
     }
 
-    pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration) -> Result<Vec<Claimed>> {
+    pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Vec<Claimed>> {
         let until = now.saturating_add(lease).context("add the lease to the time")?;
         let mut script = self.scripts.claim.arg(ms(now));
-        script.arg(ms(until)).key(PREFIX);
+        script.arg(ms(until)).arg(most).key(PREFIX);
         let rows: Vec<Row> = self.run("claim effects", &script).await?;
         Ok(rows.into_iter().map(|row| claimed(row, now, until)).collect())
     }

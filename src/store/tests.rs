@@ -12,6 +12,8 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// More than there are.
+const ALL: u32 = 1_000;
 
 fn app() -> AppName {
     AppName::new("h")
@@ -52,11 +54,11 @@ fn yes(version: u64) -> Committed {
 }
 
 async fn bodies(store: &Store, now: Timestamp) -> Vec<String> {
-    store.claim(now, LEASE).await.unwrap().into_iter().map(|claimed| claimed.body).collect()
+    store.claim(now, LEASE, ALL).await.unwrap().into_iter().map(|claimed| claimed.body).collect()
 }
 
 async fn one(store: &Store, now: Timestamp) -> Claimed {
-    let mut claimed = store.claim(now, LEASE).await.unwrap();
+    let mut claimed = store.claim(now, LEASE, ALL).await.unwrap();
     assert_eq!(claimed.len(), 1, "{claimed:?}");
     claimed.remove(0)
 }
@@ -66,6 +68,7 @@ async fn keeps_the_contract<F: Future<Output = Store>>(new: impl Fn() -> F) {
     a_commit_is_whole_or_raced_or_seen(new().await).await;
     decisions_share_a_commit_and_none_counts_twice(new().await).await;
     a_lane_is_a_queue_and_lanes_do_not_wait(new().await).await;
+    the_oldest_are_claimed_first(new().await).await;
     a_key_replaces_only_what_nobody_claimed(new().await).await;
     a_lost_claim_comes_again_and_is_uncertain(new().await).await;
     an_outcome_counts_once(new().await).await;
@@ -134,7 +137,7 @@ async fn a_lane_is_a_queue_and_lanes_do_not_wait(store: Store) {
     store.commit(decision(0, "{}", effects)).await.unwrap();
     assert!(store.next_due().await.unwrap().unwrap() <= at(0));
 
-    let claimed = store.claim(at(0), LEASE).await.unwrap();
+    let claimed = store.claim(at(0), LEASE, ALL).await.unwrap();
     let [a1, b1] = claimed.as_slice() else { panic!("{claimed:?}") };
     assert_eq!((a1.body.as_str(), a1.attempts, a1.uncertain, a1.created), ("a1", 1, false, at(0)));
     assert_eq!(bodies(&store, at(1)).await, [""; 0], "both are leased");
@@ -147,6 +150,22 @@ async fn a_lane_is_a_queue_and_lanes_do_not_wait(store: Store) {
     assert_eq!(bodies(&store, at(60)).await, ["a1", "b2"]);
 }
 
+async fn the_oldest_are_claimed_first(store: Store) {
+    let effects = ["c", "b", "a", "d"].map(|lane| effect(lane, lane));
+    store.commit(decision(0, "{}", effects.into())).await.unwrap();
+    let claim = async |seconds, most| {
+        let claimed = store.claim(at(seconds), LEASE, most).await.unwrap();
+        claimed.into_iter().map(|claimed| (claimed.id, claimed.body)).collect::<Vec<_>>()
+    };
+    assert!(claim(0, 0).await.is_empty());
+    let first = claim(0, 2).await;
+    assert_eq!(first.iter().map(|(_, body)| body.as_str()).collect::<Vec<_>>(), ["c", "b"]);
+    assert!(store.next_due().await.unwrap().unwrap() <= at(0), "there are more");
+    store.retry(&first[0].0, at(5), false).await.unwrap();
+    assert_eq!(claim(5, 2).await.into_iter().map(|(_, body)| body).collect::<Vec<_>>(), ["c", "a"]);
+    assert_eq!(bodies(&store, at(5)).await, ["d"]);
+}
+
 async fn a_key_replaces_only_what_nobody_claimed(store: Store) {
     let effects = vec![keyed("a", "k", "old"), effect("a", "between"), keyed("b", "k", "other lane")];
     store.commit(decision(0, "{}", effects)).await.unwrap();
@@ -154,7 +173,7 @@ async fn a_key_replaces_only_what_nobody_claimed(store: Store) {
     store.commit(newer).await.unwrap();
     assert_eq!(store.backlog().await.unwrap().count, 3);
 
-    let claimed = store.claim(at(9), LEASE).await.unwrap();
+    let claimed = store.claim(at(9), LEASE, ALL).await.unwrap();
     assert_eq!((claimed[0].body.as_str(), claimed[0].created), ("new", at(0)), "in the place of the old one");
     assert_eq!(claimed[0].key.as_deref(), Some("k"));
     store.commit(decision(2, "{}", vec![keyed("a", "k", "newer")])).await.unwrap();
@@ -289,7 +308,9 @@ enum Call {
         stale: bool,
         decisions: Vec<Decided>,
     },
-    Claim,
+    Claim {
+        most: u32,
+    },
     Retry {
         effect: usize,
         after: u8,
@@ -324,7 +345,7 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         5 => (0..2u8, proptest::bool::weighted(0.2), proptest::collection::vec(decided, 1..4))
             .prop_map(|(app, stale, decisions)| Call::Commit { app, stale, decisions }),
-        4 => Just(Call::Claim),
+        4 => (0..4u32).prop_map(|most| Call::Claim { most: if most == 0 { ALL } else { most } }),
         2 => (0..4usize, 0..60u8, any::<bool>()).prop_map(|(effect, after, uncertain)| Call::Retry { effect, after, uncertain }),
         2 => (0..4usize).prop_map(|effect| Call::Settle { effect }),
         1 => (0..4usize).prop_map(|effect| Call::Renew { effect }),
@@ -412,10 +433,10 @@ impl Model {
     }
 
     /// Compares with what the store gave.
-    fn claim(&mut self, given: &[Claimed]) {
+    fn claim(&mut self, given: &[Claimed], most: u32) {
         let now = self.now;
         let free = |q: &&mut Queued| q.due <= now && q.leased.is_none_or(|until| until <= now);
-        let heads: Vec<&mut Queued> = self.heads().into_iter().filter(free).collect();
+        let heads: Vec<&mut Queued> = self.heads().into_iter().filter(free).take(most as usize).collect();
         assert_eq!(heads.len(), given.len());
         for (queued, claimed) in heads.into_iter().zip(given) {
             queued.attempts += 1;
@@ -474,7 +495,7 @@ async fn play(store: &Store, model: &mut Model, call: Call) {
             let commit = commit_of(model, (app, stale), decisions);
             assert_eq!(store.commit(commit.clone()).await.unwrap(), model.commit(&commit));
         }
-        Call::Claim => model.claim(&store.claim(model.now, LEASE).await.unwrap()),
+        Call::Claim { most } => model.claim(&store.claim(model.now, LEASE, most).await.unwrap(), most),
         Call::Retry { effect, after, uncertain } => {
             let Some((index, id)) = model.known(effect) else { return };
             let due = model.now + SignedDuration::from_secs(after.into());
@@ -699,7 +720,7 @@ pub(crate) mod redis {
         let audit = vec!["{\"x\": 1}".to_owned(), "2".to_owned()];
         let commit = of(0, "{1}", vec![Decision { effects, audit, seen: Some("trigger".to_owned()), settle: None }]);
         first.commit(commit.clone()).await.unwrap();
-        let claimed = first.claim(at(0), LEASE).await.unwrap();
+        let claimed = first.claim(at(0), LEASE, ALL).await.unwrap();
         first.settle(&claimed[2].id).await.unwrap();
         first.retry(&claimed[1].id, at(5), false).await.unwrap();
 
@@ -721,7 +742,7 @@ pub(crate) mod redis {
         }
 
         assert_eq!(second.audit(&app(), 9).await.unwrap(), ["2", "{\"x\": 1}"]);
-        let again = second.claim(at(9), LEASE).await.unwrap();
+        let again = second.claim(at(9), LEASE, ALL).await.unwrap();
         let shown: Vec<_> = again.iter().map(|c| (c.body.as_str(), c.attempts, c.uncertain)).collect();
         assert_eq!(shown, [("held", 2, true), ("waits", 2, false), ("last", 1, false)]);
         assert_eq!(again[0].id, claimed[0].id, "messages in Slack carry it");

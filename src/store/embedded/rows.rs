@@ -139,14 +139,23 @@ fn remember(db: &Connection, commit: &Commit) -> rusqlite::Result<()> {
     Ok(())
 }
 
-pub(super) fn claim(db: &Connection, ids: &Ids, now: Timestamp, until: Timestamp) -> rusqlite::Result<Vec<Claimed>> {
+pub(super) fn claim(
+    db: &Connection,
+    ids: &Ids,
+    (now, until): (Timestamp, Timestamp),
+    most: u32,
+) -> rusqlite::Result<Vec<Claimed>> {
     // A lease that is still there has ended by itself: whoever had it may have done the deed.
     let mut statement = db.prepare_cached(
         "UPDATE effects SET attempts = attempts + 1, uncertain = uncertain OR leased IS NOT NULL, leased = ?2
-         WHERE id IN (SELECT min(id) FROM effects GROUP BY lane) AND due <= ?1 AND (leased IS NULL OR leased <= ?1)
+         WHERE id IN (
+             SELECT id FROM effects WHERE id IN (SELECT min(id) FROM effects GROUP BY lane)
+             AND due <= ?1 AND (leased IS NULL OR leased <= ?1) ORDER BY id LIMIT ?3
+         )
          RETURNING id, app, lane, key, body, attempts, uncertain, created, expires, leased",
     )?;
-    let rows = statement.query_map([ms(now), ms(until)], |row| Ok((row.get::<_, i64>(0)?, claimed(row, ids, now)?)))?;
+    let rows = statement
+        .query_map(params![ms(now), ms(until), most], |row| Ok((row.get::<_, i64>(0)?, claimed(row, ids, now)?)))?;
     let mut all = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     all.sort_by_key(|(row, _)| *row);
     Ok(all.into_iter().map(|(_, claimed)| claimed).collect())
