@@ -54,7 +54,9 @@ impl GitHub {
     pub async fn open() -> anyhow::Result<Self> {
         let world = World::hypothesis(Clock::default());
         for nth in 0..RUNS {
-            world.act(Act::merge("hypothesis/h", "ana-gh", &format!("Change number {nth}"))).map_err(anyhow::Error::msg)?;
+            world
+                .act(Act::merge("hypothesis/h", "ana-gh", &format!("Change number {nth}")))
+                .map_err(anyhow::Error::msg)?;
         }
         if let Some(run) = world.newest_run("hypothesis/h") {
             let cancel = Act::CancelRun { repo: "hypothesis/h".to_owned(), run, by: "ana-gh".to_owned() };

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -172,34 +173,30 @@ where
         }
     }
 
+    /// Writes an ack, and in the same stroke those that are ready by now: a system call for each would be most of what a burst costs.
     async fn acknowledge(&mut self, handled: Result<Handled, JoinError>) -> Result<(), Gone> {
-        let Some(handled) = said(handled) else { return Ok(()) };
-        let ack = match handled.verdict {
-            Verdict::NoAck => return Ok(()),
-            Verdict::AckWith(payload) if handled.accepts_response_payload => {
-                json!({ "envelope_id": handled.envelope_id, "payload": payload })
+        let mut unsure = Vec::new();
+        let mut next = Some(handled);
+        let mut written = Ok(());
+        while let Some(handled) = next.take() {
+            if let Some((envelope_id, ack)) = said(handled).and_then(ack) {
+                unsure.push(envelope_id);
+                let ack = self.socket.feed(Message::Text(ack.to_string().into()));
+                written = within(self.shared.settings.silence, ack).await;
             }
-            Verdict::AckWith(_) => {
-                tracing::error!(envelope = handled.envelope_id, "slack takes no answer with this ack");
-                json!({ "envelope_id": handled.envelope_id })
-            }
-            Verdict::Ack => json!({ "envelope_id": handled.envelope_id }),
-        };
-        let written = self.write(Message::Text(ack.to_string().into())).await;
+            next = if written.is_ok() { self.handlers.try_join_next() } else { None };
+        }
+        if written.is_ok() {
+            written = within(self.shared.settings.silence, self.socket.flush()).await;
+        }
         if written.is_err() {
-            tracing::warn!(envelope = handled.envelope_id, "an ack was lost with its connection");
+            unsure.iter().for_each(|envelope| tracing::warn!(envelope, "an ack was lost with its connection"));
         }
         written
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Gone> {
-        match timeout(self.shared.settings.silence, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                tracing::info!("a connection to slack broke");
-                Err(Gone)
-            }
-        }
+        within(self.shared.settings.silence, self.socket.send(message)).await
     }
 
     fn read(&mut self, frame: Option<Result<Message, Error>>) -> Result<(), Gone> {
@@ -285,6 +282,34 @@ where
         // However it goes, the connection is over.
         let _ = timeout(self.shared.settings.close, goodbye).await;
     }
+}
+
+/// A write that takes this long at most.
+async fn within(time: Duration, write: impl Future<Output = Result<(), Error>>) -> Result<(), Gone> {
+    match timeout(time, write).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => {
+            tracing::info!("a connection to slack broke");
+            Err(Gone)
+        }
+    }
+}
+
+/// The envelope and its ack; none where it is not to be acked.
+fn ack(handled: Handled) -> Option<(String, Value)> {
+    let Handled { envelope_id, accepts_response_payload, verdict } = handled;
+    let ack = match verdict {
+        Verdict::NoAck => return None,
+        Verdict::AckWith(payload) if accepts_response_payload => {
+            json!({ "envelope_id": envelope_id, "payload": payload })
+        }
+        Verdict::AckWith(_) => {
+            tracing::error!(envelope = envelope_id, "slack takes no answer with this ack");
+            json!({ "envelope_id": envelope_id })
+        }
+        Verdict::Ack => json!({ "envelope_id": envelope_id }),
+    };
+    Some((envelope_id, ack))
 }
 
 /// What a handler said, unless it panicked: then the panic is in the log already, and the envelope gets no ack.
