@@ -58,8 +58,7 @@ async fn told(plan: &Plan) -> Vec<String> {
             tally.fetch_add(more, Ordering::Relaxed);
         }
         wrong.extend(evidence.judge());
-        wrong.extend(stage.sandbox.world.complaints().into_iter().map(|c| format!("no complaint: {c}")));
-        wrong.extend(stage.sandbox.workspace.complaints().into_iter().map(|c| format!("no complaint: {c}")));
+        wrong.extend(stage.complaints().into_iter().map(|complaint| format!("no complaint: {complaint}")));
         stage.wrong = wrong;
     }
     if !stage.wrong.is_empty() {

@@ -2,6 +2,7 @@
 //! what people did and saw is written down here, each with how many requests GitHub had seen by then: that is the story's clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use crate::town::DEPLOYS;
 
 /// How long people wait for something to click, and everybody for the bot to look.
 const A_MOMENT: Duration = Duration::from_millis(1_500);
+/// A sleeper that wakes so many milliseconds late shows that the machine cannot follow.
+const STALL: u64 = 300;
 /// How long all may take to come to rest once nothing is wrong any more.
 const REST: Duration = Duration::from_secs(60);
 /// How often the bot asks GitHub by itself; whoever waits for it to look makes it look.
@@ -83,6 +86,8 @@ pub struct Stage<'a> {
     pub wrong: Vec<String>,
     /// The runs that there were before the bot looked.
     pub before: BTreeSet<u64>,
+    /// How late a sleeper woke at worst, in milliseconds.
+    stalled: Arc<AtomicU64>,
     diary: Diary,
     data: TempDir,
     redis: Option<Redis>,
@@ -111,6 +116,7 @@ impl<'a> Stage<'a> {
             excused: BTreeSet::new(),
             wrong: Vec::new(),
             before: BTreeSet::new(),
+            stalled: Arc::default(),
             diary: Diary::default(),
             data,
             redis,
@@ -121,6 +127,15 @@ impl<'a> Stage<'a> {
             album: Vec::new(),
             held: BTreeSet::new(),
         };
+        let stalled = Arc::downgrade(&stage.stalled);
+        tokio::spawn(async move {
+            while let Some(stalled) = stalled.upgrade() {
+                let from = tokio::time::Instant::now();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let late = from.elapsed().as_millis().saturating_sub(50);
+                stalled.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+        });
         let runs = |stage: &Self, site: &Site| -> Vec<u64> {
             let repo = stage.repo(site.repo);
             repo["runs"].as_array().into_iter().flatten().filter_map(|run| run["id"].as_u64()).collect()
@@ -611,6 +626,13 @@ impl<'a> Stage<'a> {
             self.wrong.push("somebody waits for Slack for ever".to_owned());
         }
         self.settle().await;
+    }
+
+    /// What the pretend world has to complain about. On a machine that itself stood still nobody is to blame for being late.
+    pub fn complaints(&self) -> Vec<String> {
+        let stalled = self.stalled.load(Ordering::Relaxed) > STALL;
+        let complaints = [self.sandbox.world.complaints(), self.sandbox.workspace.complaints()].concat();
+        complaints.into_iter().filter(|one| !(stalled && one.ends_with("was not acknowledged within 3 s"))).collect()
     }
 
     /// What people did and what they read, for whoever looks why a story failed.
