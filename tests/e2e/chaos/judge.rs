@@ -169,8 +169,7 @@ impl<'a> Evidence<'a> {
                 Did::Typed(typed) => *typed == text,
                 Did::Clicked(seen) => seen.label == "Release",
             };
-            // It may have been on its way already.
-            asks && ask.at <= review.at && ask.at + 100 >= from
+            asks && (from..=review.at).contains(&ask.at)
         })
     }
 

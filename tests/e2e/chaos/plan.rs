@@ -285,7 +285,7 @@ fn scene(rng: &mut Rng, app: usize) -> Vec<Step> {
             merge,
             every.clone(),
             slack(who, Wish::Type("hold {app} why-{n}")),
-            slack(others.clone(), Wish::Old(rng.usize(..50))),
+            slack(others.clone(), [Wish::Through, Wish::Old(rng.usize(..50))][rng.usize(..2)].clone()),
             slack(others.clone(), Wish::Type("release {app}")),
             slack(others, approving(rng)),
             every,

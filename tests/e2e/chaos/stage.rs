@@ -98,7 +98,10 @@ pub struct Stage<'a> {
     armed: Option<(usize, usize)>,
     people: JoinSet<()>,
     album: Vec<Seen>,
-    held: BTreeSet<&'static str>,
+    /// The lock that everybody reads last in the channel, by app.
+    locks: BTreeMap<&'static str, String>,
+    /// Locks that somebody asked to release.
+    let_go: BTreeSet<String>,
 }
 
 impl<'a> Stage<'a> {
@@ -125,7 +128,8 @@ impl<'a> Stage<'a> {
             armed: None,
             people: JoinSet::new(),
             album: Vec::new(),
-            held: BTreeSet::new(),
+            locks: BTreeMap::new(),
+            let_go: BTreeSet::new(),
         };
         let stalled = Arc::downgrade(&stage.stalled);
         tokio::spawn(async move {
@@ -352,7 +356,17 @@ impl<'a> Stage<'a> {
     }
 
     fn begin(&mut self, who: &'static str, did: Did) -> usize {
-        let (at, versions, held) = (self.requests(), self.versions(), self.held.clone());
+        for (app, lock) in &self.locks {
+            let releases = match &did {
+                Did::Typed(text) => *text == format!("release {app}"),
+                Did::Clicked(seen) => seen.label == "Release",
+            };
+            if releases {
+                self.let_go.insert(lock.clone());
+            }
+        }
+        let held = self.locks.iter().filter(|(_, lock)| !self.let_go.contains(*lock)).map(|(app, _)| *app).collect();
+        let (at, versions) = (self.requests(), self.versions());
         let mut asks = self.asks.lock().expect("no panic");
         asks.push(Ask { who, did, at, versions, held, result: None });
         asks.len() - 1
@@ -430,15 +444,11 @@ impl<'a> Stage<'a> {
         let messages = self.sandbox.workspace.messages(DEPLOYS);
         for site in &self.plan.sites {
             let about = |words: &str| format!("{} {}", words, site.app);
-            let last = messages
-                .iter()
-                .rev()
-                .map(|m| m.reads())
-                .find(|text| text.starts_with(&about("🔒")) || text.starts_with(&about("🔓")));
-            match last.is_some_and(|text| text.starts_with('🔒')) {
-                true => self.held.insert(site.app),
-                false => self.held.remove(site.app),
-            };
+            let is_about = |text: &str| text.starts_with(&about("🔒")) || text.starts_with(&about("🔓"));
+            match messages.iter().rev().find(|message| is_about(&message.reads())) {
+                Some(last) if last.reads().starts_with('🔒') => drop(self.locks.insert(site.app, last.ts.clone())),
+                Some(_) | None => drop(self.locks.remove(site.app)),
+            }
         }
     }
 
