@@ -15,6 +15,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use ring::hmac;
 use tokio::sync::OnceCell;
 
+mod bounded;
 pub mod configuration;
 mod error;
 mod servers;
@@ -98,7 +99,10 @@ impl Beanstalk {
         if let Some(client) = known {
             return client;
         }
-        let config = Builder::from(self.config().await).region(Region::new(region.to_owned())).build();
+        let config = Builder::from(self.config().await)
+            .region(Region::new(region.to_owned()))
+            .interceptor(bounded::Answers)
+            .build();
         self.clients().entry(region.to_owned()).or_insert_with(|| Client::from_conf(config)).clone()
     }
 

@@ -9,6 +9,7 @@ pub mod approvals;
 pub mod changes;
 pub mod discovery;
 pub mod dispatch;
+mod edge;
 mod error;
 mod etag;
 pub mod mend;
@@ -40,8 +41,10 @@ use crate::clock::Clock;
 
 pub use error::GitHubError;
 
-/// The largest answer that is read, in bytes: a comparison carries up to 300 files with their patches.
-const MAX_BODY: usize = 48 * 1024 * 1024;
+/// The largest answer that is read, in bytes: a page of 100 pull requests with the longest descriptions has half of it.
+const MAX_BODY: usize = 16 << 20;
+/// The same for a comparison, which carries up to 300 files with their patches.
+const MAX_COMPARISON: usize = 48 << 20;
 /// GitHub's largest page.
 const PER_PAGE: usize = 100;
 
@@ -151,10 +154,14 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
-struct GraphQlAnswer {
-    data: Option<Value>,
+struct GraphQlErrors {
     #[serde(default)]
     errors: Vec<GraphQlComplaint>,
+}
+
+#[derive(Deserialize)]
+struct GraphQlData<T> {
+    data: T,
 }
 
 #[derive(Deserialize)]
@@ -219,6 +226,9 @@ impl GitHub {
             let known = self.read(&format!("{path}{separator}per_page={PER_PAGE}&page={number}")).await?;
             let page: P = parse(&known.body)?;
             // A full page counts as "there may be more": whether a 304 repeats the `link` header is not documented.
+            if page.len() > PER_PAGE {
+                return Err(GitHubError::Odd(format!("a page has more than {PER_PAGE} items")));
+            }
             let more = known.more || page.len() >= PER_PAGE;
             let empty = page.len() == 0;
             pages.push(page);
@@ -258,11 +268,16 @@ impl GitHub {
     /// Asks a GraphQL query; the answer is the content of `data`, and any error in it makes it an error.
     async fn graphql<T: DeserializeOwned>(&self, query: &str, variables: Value) -> Result<T> {
         let body = json!({ "query": query, "variables": variables });
-        let answer: GraphQlAnswer = parse(&self.ask(&Question::post("/graphql", &body)).await?.body)?;
-        if let Some(error) = answer.errors.first() {
-            return Err(self.graphql_error(error));
+        self.graphql_data(&self.ask(&Question::post("/graphql", &body)).await?.body)
+    }
+
+    /// The data of a GraphQL answer without errors.
+    fn graphql_data<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
+        let GraphQlErrors { errors } = parse(body)?;
+        match errors.first() {
+            Some(error) => Err(self.graphql_error(error)),
+            None => parse(body).map(|GraphQlData { data }| data),
         }
-        serde_json::from_value(answer.data.unwrap_or_default()).map_err(|error| odd(&error))
     }
 
     fn graphql_error(&self, error: &GraphQlComplaint) -> GitHubError {
@@ -319,7 +334,8 @@ impl GitHub {
         let request = request.map_err(|_| GitHubError::Odd("the request could not be built".to_owned()))?;
         let response = self.shared.api.execute(request).await.map_err(|error| broken(&error))?;
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| broken(error.as_ref()))?;
+        let most = if question.path.contains("/compare/") { MAX_COMPARISON } else { MAX_BODY };
+        let body = Limited::new(body, most).collect().await.map_err(|error| broken(error.as_ref()))?;
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
     }
 

@@ -17,8 +17,7 @@ const DEFAULT: &str = "lockkeeper=info,octocrab=off,warn";
 
 /// Beginnings of targets. Their debug lines carry whole bodies, headers or addresses (`facts/beanstalk-reliability-security.md`
 /// C1.9): `hyper` is `hyper_util` too, `aws` all crates of the SDK.
-const HELD: [&str; 9] =
-    ["slack_morphism", "hyper", "aws", "octocrab", "tungstenite", "tokio_tungstenite", "rustls", "tower", "h2"];
+const HELD: [&str; 8] = ["hyper", "aws", "octocrab", "tungstenite", "tokio_tungstenite", "rustls", "tower", "h2"];
 
 /// Starts logging for the whole process; `rust_log` is what `RUST_LOG` says. Fails where that cannot be read, or when called twice.
 pub fn start(rust_log: Option<&str>) -> Result<()> {
@@ -73,7 +72,7 @@ mod tests {
     fn talk() {
         tracing::trace!("ours trace");
         tracing::info!("ours info");
-        tracing::debug!(target: "slack_morphism::scopes", "held debug");
+        tracing::debug!(target: "octocrab::scopes", "held debug");
         tracing::trace!(target: "hyper_util::client", "held trace");
         tracing::debug!(target: "aws_smithy_runtime", "held debug");
         tracing::info!(target: "rustls::client", "theirs info");
@@ -93,7 +92,7 @@ mod tests {
         says(None, &["ours info", "theirs warn", "ours error"]);
         says(Some(""), &["ours info", "theirs warn", "ours error"]);
         says(Some("trace"), &all);
-        says(Some("trace,slack_morphism=trace,hyper_util=trace,aws_smithy_runtime=debug,octocrab=trace"), &all);
+        says(Some("trace,hyper_util=trace,aws_smithy_runtime=debug,octocrab=trace"), &all);
         says(Some("error"), &["ours error"]);
     }
 

@@ -40,6 +40,8 @@ const HANDS: u32 = 256;
 const RENEW: Duration = Duration::from_secs(3);
 /// The longest that the outbox sleeps when nothing is due.
 const NAP: Duration = Duration::from_secs(1);
+/// How long an effect that cannot be read waits for somebody who can.
+const UNREADABLE: SignedDuration = SignedDuration::from_hours(24);
 /// The longest wait between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_secs(60);
 
@@ -176,7 +178,7 @@ async fn lost(shell: &Shell, id: EffectId, until: Arc<AtomicI64>) {
 }
 
 async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
-    let effect: Effect = serde_json::from_str(&claimed.body).context("read an effect")?;
+    let Ok(effect) = serde_json::from_str::<Effect>(&claimed.body) else { return unreadable(shell, &claimed).await };
     let what = effect.to_string().lines().next().unwrap_or_default().to_owned();
     // What it follows from has to be known: where a notice stands, say. Another replica may have committed it.
     shell.desk(&claimed.app)?.abreast().await;
@@ -219,6 +221,16 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
             shell.desk(&claimed.app)?.tell(Event::Performed(effect, Outcome::Failed(why)), Some(claimed.id)).await
         }
     }
+}
+
+/// Another version's: left to a replica that knows it, but not for ever, since all of its lane waits behind it.
+async fn unreadable(shell: &Shell, claimed: &Claimed) -> anyhow::Result<()> {
+    if claimed.expired || shell.clock.now().duration_since(claimed.created) >= UNREADABLE {
+        error!(app.name = %claimed.app, effect.id = %claimed.id, lane = claimed.lane, "given up: no version here can read it");
+        return shell.store.settle(&claimed.id).await;
+    }
+    warn!(app.name = %claimed.app, effect.id = %claimed.id, lane = claimed.lane, "another version wrote an effect that this one cannot read");
+    shell.store.retry(&claimed.id, shell.clock.now() + LONGEST, claimed.uncertain).await
 }
 
 /// How long an effect is worth trying. What the channel has to know waits out a night; a person who approved does not.

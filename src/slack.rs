@@ -26,7 +26,7 @@ pub use error::SlackError;
 use wire::Wire;
 
 /// The longest that one call may take. Slack answers within a second; the address for an answer lives 30 minutes, so there is time
-/// for another attempt. slack-morphism itself has no limit (`facts/slack.md` 0.12).
+/// for another attempt.
 const CALL: Duration = Duration::from_secs(10);
 /// Like [`CALL`], for the ticket of a new socket: an outage has to be left soon after its end.
 const TICKET: Duration = Duration::from_secs(3);
@@ -109,9 +109,18 @@ struct Cursor {
 
 #[derive(Deserialize)]
 struct History {
-    messages: Vec<Value>,
+    messages: Vec<Found>,
     #[serde(default)]
     response_metadata: Option<Cursor>,
+}
+
+/// A message of any app.
+#[derive(Deserialize)]
+struct Found {
+    #[serde(default)]
+    ts: Value,
+    #[serde(default)]
+    metadata: Value,
 }
 
 #[derive(Deserialize)]
@@ -401,10 +410,9 @@ impl User {
     }
 }
 
-fn ts_of<'a>(message: &'a Value, effect_id: &str) -> Option<&'a str> {
-    let ours = message.pointer("/metadata/event_type").and_then(Value::as_str) == Some(EVENT_TYPE)
-        && message.pointer("/metadata/event_payload/id").and_then(Value::as_str) == Some(effect_id);
-    message.get("ts").and_then(Value::as_str).filter(|_| ours)
+fn ts_of<'a>(message: &'a Found, effect_id: &str) -> Option<&'a str> {
+    let ours = message.metadata["event_type"] == EVENT_TYPE && message.metadata["event_payload"]["id"] == effect_id;
+    message.ts.as_str().filter(|_| ours)
 }
 
 fn next(cursor: Option<Cursor>) -> Option<String> {

@@ -20,6 +20,8 @@ use crate::deploy::text::cut;
 const PAGES: usize = 50;
 /// Events that are read of one environment.
 const EVENTS: i32 = 20;
+/// Causes that are kept of one environment or server.
+const CAUSES: usize = 50;
 /// The longest text that is kept of a cause or an event.
 const LONGEST: usize = 400;
 
@@ -86,7 +88,7 @@ impl Beanstalk {
     pub async fn causes(&self, region: &str, environment: &str) -> Result<Vec<String>, Unread> {
         let asked = self.client(region).await.describe_environment_health().environment_name(environment);
         match asked.attribute_names(EnvironmentHealthAttribute::Causes).send().await {
-            Ok(answer) => Ok(answer.causes().iter().map(|cause| kept(cause)).collect()),
+            Ok(answer) => Ok(answer.causes().iter().take(CAUSES).map(|cause| kept(cause)).collect()),
             Err(error) if is_basic(&error) => Ok(Vec::new()),
             Err(error) => Err(unread(&error)),
         }
@@ -99,17 +101,17 @@ impl Beanstalk {
     pub async fn events(&self, region: &str, environment: &str) -> Result<Vec<ServerEvent>, Unread> {
         let asked = self.client(region).await.describe_events().environment_name(environment).max_records(EVENTS);
         let answer = asked.send().await.map_err(|error| unread(&error))?;
-        Ok(answer.events().iter().filter_map(event).collect())
+        Ok(answer.events().iter().take(EVENTS as usize).filter_map(event).collect())
     }
 }
 
 fn describe(environment: &EnvironmentDescription) -> Servers {
     Servers {
-        id: environment.environment_id().unwrap_or_default().to_owned(),
-        label: environment.version_label().map(str::to_owned),
-        status: environment.status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
-        health: environment.health().map(|health| health.as_str().to_owned()),
-        health_status: environment.health_status().map(|health| health.as_str().to_owned()),
+        id: short(environment.environment_id().unwrap_or_default()),
+        label: environment.version_label().map(short),
+        status: environment.status().map(|status| short(status.as_str())).unwrap_or_default(),
+        health: environment.health().map(|health| short(health.as_str())),
+        health_status: environment.health_status().map(|health| short(health.as_str())),
         updated_at: environment.date_updated().and_then(timestamp),
         ..Servers::default()
     }
@@ -118,22 +120,27 @@ fn describe(environment: &EnvironmentDescription) -> Servers {
 fn instance(one: &SingleInstanceHealth) -> Instance {
     let deployment = one.deployment();
     Instance {
-        id: one.instance_id().unwrap_or_default().to_owned(),
-        label: deployment.and_then(|deployment| deployment.version_label()).map(str::to_owned),
+        id: short(one.instance_id().unwrap_or_default()),
+        label: deployment.and_then(|deployment| deployment.version_label()).map(short),
         deployment: deployment.and_then(|deployment| u64::try_from(deployment.deployment_id()?).ok()),
-        deployed: deployment.and_then(|deployment| deployment.status()).map(str::to_owned),
+        deployed: deployment.and_then(|deployment| deployment.status()).map(short),
         launched_at: one.launched_at().and_then(timestamp),
-        health: one.health_status().map(str::to_owned),
-        causes: one.causes().iter().map(|cause| kept(cause)).collect(),
+        health: one.health_status().map(short),
+        causes: one.causes().iter().take(CAUSES).map(|cause| kept(cause)).collect(),
     }
 }
 
 fn event(event: &EventDescription) -> Option<ServerEvent> {
     Some(ServerEvent {
         at: event.event_date().and_then(timestamp)?,
-        severity: event.severity().map(|severity| severity.as_str().to_owned()).unwrap_or_default(),
+        severity: event.severity().map(|severity| short(severity.as_str())).unwrap_or_default(),
         message: kept(event.message().unwrap_or_default()),
     })
+}
+
+/// A word or a label, which AWS keeps below 100 characters.
+fn short(word: &str) -> String {
+    word.chars().take(LONGEST).collect()
 }
 
 /// What is kept of a text: short, and without what looks like a secret, which so never gets into the store.

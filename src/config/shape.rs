@@ -30,7 +30,8 @@ pub(super) fn wrong<T>(what: impl Into<String>, cure: impl Into<String>) -> Shap
 /// A value as a mistake shows it: in quotes, cut, on one line, and not at all where it looks like a secret in the wrong place.
 pub(super) fn quote(value: &str) -> String {
     let secret = ["xox", "xapp-", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "AKIA", "ASIA"];
-    if secret.iter().any(|prefix| value.contains(prefix)) {
+    let password = value.split_once("://").is_some_and(|(_, address)| address.contains('@'));
+    if password || secret.iter().any(|prefix| value.contains(prefix)) {
         return "something like a token".to_owned();
     }
     match value.char_indices().nth(60) {

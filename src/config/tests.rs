@@ -191,6 +191,19 @@ fn wrong_variables_all_at_once() {
     "#);
 }
 
+/// A secret in the wrong place is not repeated.
+#[test]
+fn an_address_with_a_password_is_not_shown() {
+    for (setting, secret) in [("LOCKKEEPER_LISTEN", "redis://:canary@host:6379"), ("LOCKKEEPER_LISTEN", "xoxb-canary")]
+    {
+        let text = bad(&[(setting, secret)], EXAMPLE);
+        assert_eq!(
+            text,
+            "LOCKKEEPER_LISTEN: something like a token cannot be read; write address and port: 127.0.0.1:8080"
+        );
+    }
+}
+
 #[test]
 fn tokens_with_stray_characters() {
     for token in ["xoxb-1 2", "xoxb-1\n2", "xoxb-ü"] {

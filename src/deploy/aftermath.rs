@@ -12,6 +12,7 @@ use super::change::{Change, ChangeKey};
 use super::effect::{Effect, Record};
 use super::event::Facts;
 use super::form::{Filled, Remarks};
+use super::hours;
 use super::message::Message;
 use super::name::{PrNumber, RunId, SlackId};
 use super::phase::Phase;
@@ -183,7 +184,7 @@ impl App {
         if !told || self.phase(tracked) != Phase::Done || self.state.said.contains(&asked_topic(run.id)) {
             return false;
         }
-        let time = |since| now >= since + after && now < since + after + SILENCE;
+        let time = |since| now >= hours::later(since, after) && now < hours::later(since, after + SILENCE);
         self.is_clear(tracked) && self.live_since(tracked).is_some_and(time)
     }
 

@@ -161,9 +161,12 @@ impl App {
     /// The same app by another document: what is not in documents (when it was last looked at) stays.
     ///
     /// # Errors
-    /// When the document is not one of this version's.
+    /// When the document is not one of this version's, or not this app's.
     pub fn anew(&self, document: &str) -> Result<Self, serde_json::Error> {
         let remembered: State = serde_json::from_str(document)?;
+        if remembered.name != self.state.name {
+            return Err(serde::de::Error::custom("the document is another app's"));
+        }
         let State { last_look, last_survey, .. } = self.state;
         Ok(Self { state: State { last_look, last_survey, ..remembered }, policy: self.policy.clone() })
     }

@@ -87,5 +87,6 @@ mod tests {
         assert_eq!(words(&story.app), "behind split");
         story.ask("BEN", Action::Hold { reason: "migrating".into() });
         assert_eq!(words(&story.app), "held behind split");
+        story.said.clear();
     }
 }

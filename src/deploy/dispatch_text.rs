@@ -20,8 +20,14 @@ use super::track::{State, Tracked};
 const ABOUT: usize = 75;
 /// Choices in one input.
 const CHOICES: usize = 10;
+/// Characters of what a choice is known by; who has a longer name is redeployed by typing it.
+const KNOWN_BY: usize = 150;
 /// The id of the form's first input; further ones are numbered.
 pub(super) const CHOSEN: &str = "environments";
+
+fn fits(name: &EnvName) -> bool {
+    name.as_str().chars().count() <= KNOWN_BY
+}
 
 impl App {
     /// What would be started, and what that would cancel; to be confirmed with a click.
@@ -123,7 +129,8 @@ impl App {
         lines.extend(self.health_note(&choices, now));
         let mut inputs: Vec<Input> = Vec::new();
         for kind in [Kind::Test, Kind::Production] {
-            let of_kind: Vec<&Environment> = choices.iter().filter(|e| e.kind == kind).copied().collect();
+            let of_kind: Vec<&Environment> =
+                choices.iter().filter(|e| e.kind == kind && fits(&e.name)).copied().collect();
             for chunk in of_kind.chunks(CHOICES) {
                 let nth = inputs.len() + 1;
                 inputs.push(Input {

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
+use super::hours;
 use super::mend::{Means, Mended};
 use super::message::{Line, Message};
 use super::name::SlackId;
@@ -267,7 +268,7 @@ fn of_step(failing: &Failing) -> Option<Cause> {
 
 /// What the environment told during the run's newest attempt and shortly after, newest first.
 fn events(servers: &Servers, tracked: &Tracked) -> Vec<(Line, String)> {
-    let until = if tracked.run.is_over() { tracked.run.updated_at + AFTER } else { Timestamp::MAX };
+    let until = if tracked.run.is_over() { hours::later(tracked.run.updated_at, AFTER) } else { Timestamp::MAX };
     let ours = servers.events.iter().filter(|event| (tracked.run.started_at..=until).contains(&event.at));
     ours.map(|event| {
         (Line::default().time(event.at).say(format!(" {} ", cut(&event.severity, 10))), event.message.clone())

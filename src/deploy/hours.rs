@@ -60,6 +60,11 @@ impl Weekly {
     }
 }
 
+/// So much later. What others say a time is may be at the end of all time, where adding ends in a panic.
+pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::tz::Offset;

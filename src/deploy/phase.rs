@@ -4,6 +4,7 @@
 use jiff::SignedDuration;
 
 use super::app::App;
+use super::hours;
 use super::name::{EnvName, Login};
 use super::pipeline::Kind;
 use super::run::{CancelledBy, Conclusion, Status};
@@ -114,7 +115,9 @@ impl App {
         let later = || self.state.runs.values().filter(|other| born(other) > (run.started_at, run.id));
         let before_end = later().filter(|other| other.run.started_at <= run.updated_at).max_by_key(|other| born(other));
         before_end.or_else(|| {
-            later().filter(|other| other.run.started_at <= run.updated_at + SLACK).min_by_key(|other| born(other))
+            later()
+                .filter(|other| other.run.started_at <= hours::later(run.updated_at, SLACK))
+                .min_by_key(|other| born(other))
         })
     }
 }

@@ -11,6 +11,7 @@ use super::app::App;
 use super::change::{ChangeKey, PrRef, Range};
 use super::effect::{Effect, Record};
 use super::event::{Facts, Outcome};
+use super::hours;
 use super::name::{Login, PrNumber, RunId, Sha, SlackId};
 use super::phase::Phase;
 use super::pipeline::Pipeline;
@@ -344,7 +345,7 @@ impl App {
     pub(super) fn forwards_of(&self, tracked: &Tracked) -> impl Iterator<Item = (&Forward, &Fix)> {
         let known = self.state.forwards.iter().filter_map(|forward| Some((forward, forward.fix.as_ref()?)));
         // A run from before the decision cannot ship what was opened after it.
-        let later = |forward: &Forward| tracked.run.created_at + CLOCKS >= forward.at;
+        let later = |forward: &Forward| hours::later(tracked.run.created_at, CLOCKS) >= forward.at;
         known.filter(move |(forward, fix)| {
             forward.run == Some(tracked.run.id) || (later(forward) && self.deploys(tracked, fix.number))
         })

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::app::App;
 use super::effect::Effect;
+use super::hours;
 use super::message::Message;
 use super::name::{EnvName, RunId};
 use super::phase::{Phase, SLACK};
@@ -181,7 +182,7 @@ impl App {
             return None;
         }
         // The gate came up a little later than the attempt started, so this is early rather than late.
-        let ends = tracked.run.started_at + GATE;
+        let ends = hours::later(tracked.run.started_at, GATE);
         let left = ends.duration_since(now);
         let day = |days: i64| SignedDuration::from_hours(days * 24);
         let soon = left <= day(days.0) && left > day(days.1);

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::edge::{moment, text};
 use super::runs::RawUser;
 use super::{GitHub, GitHubError, PER_PAGE, Page, Result, path, segment};
 use crate::deploy::change::{Change, ChangeKey, Range, Standing};
@@ -22,8 +23,6 @@ const MOST_PAGES: usize = 100;
 const SPARE_PAGES: usize = 3;
 /// Commits that the history did not show and that are looked up one by one.
 const MOST_STRAYS: usize = 300;
-/// Characters of a title that are kept.
-const TITLE: usize = 4_000;
 
 const HISTORY: &str = "query($o:String!,$r:String!,$oid:GitObjectID!,$after:String){ repository(owner:$o,name:$r){ object(oid:$oid){ ... on Commit {
   history(first:100, after:$after){ pageInfo{hasNextPage endCursor}
@@ -328,6 +327,8 @@ fn standing(status: &str) -> Result<Standing> {
 fn group(repo: &str, commits: &[RawCommit], prs: &HashMap<String, MergedPr>) -> Vec<Change> {
     let mut changes: Vec<(usize, Change)> = Vec::new();
     let mut of_pr: HashMap<PrNumber, usize> = HashMap::new();
+    // Those whose merge commit was seen.
+    let mut merged: HashSet<PrNumber> = HashSet::new();
     for (position, commit) in commits.iter().enumerate() {
         let Some(pr) = prs.get(&commit.sha) else {
             changes.push((position, commit.change(repo)));
@@ -339,19 +340,17 @@ fn group(repo: &str, commits: &[RawCommit], prs: &HashMap<String, MergedPr>) -> 
         });
         let (place, change) = &mut changes[at];
         let sha = Sha::new(commit.sha.as_str());
-        let merge_commit_seen = pr.commit.as_ref().is_some_and(|merge| change.commits.contains(merge));
-        if !merge_commit_seen {
+        if !merged.contains(&pr.number) {
             *place = position;
             change.head = sha.clone();
+        }
+        if pr.commit.as_ref() == Some(&sha) {
+            merged.insert(pr.number);
         }
         change.commits.push(sha);
     }
     changes.sort_by_key(|(place, _)| *place);
     changes.into_iter().map(|(_, change)| change).collect()
-}
-
-fn cut(title: &str) -> String {
-    title.chars().take(TITLE).collect()
 }
 
 impl RawCommit {
@@ -363,12 +362,12 @@ impl RawCommit {
         let sha = Sha::new(self.sha.as_str());
         Change {
             key: ChangeKey::Commit(sha.clone()),
-            title: cut(self.commit.message.lines().next().unwrap_or_default()),
+            title: text(self.commit.message.lines().next().unwrap_or_default().to_owned()),
             url: format!("https://github.com/{repo}/commit/{sha}"),
             author_is_bot: author.as_ref().is_some_and(|author| author.bot),
             merged_by: committer.or_else(|| author.clone()).map(|account| account.login),
             author: author.map(|author| author.login),
-            merged_at: self.commit.committer.as_ref().and_then(|c| c.date).unwrap_or(Timestamp::UNIX_EPOCH),
+            merged_at: self.commit.committer.as_ref().and_then(|c| c.date).map_or(Timestamp::UNIX_EPOCH, moment),
             head: sha.clone(),
             commits: vec![sha],
         }
@@ -380,7 +379,7 @@ impl MergedPr {
     fn change(&self, repo: &str) -> Change {
         Change {
             key: ChangeKey::Pr(self.number),
-            title: cut(&self.title),
+            title: text(self.title.clone()),
             url: format!("https://github.com/{repo}/pull/{}", self.number),
             author: self.author.as_ref().map(|author| author.login.clone()),
             author_is_bot: self.author.as_ref().is_some_and(|author| author.bot),
@@ -424,7 +423,7 @@ impl RawAssociatedPr {
             title: self.title.clone(),
             author: self.author.as_ref().map(Account::of_graphql),
             merged_by: self.merged_by.as_ref().map(Account::of_graphql),
-            merged_at: self.merged_at?,
+            merged_at: moment(self.merged_at?),
             commit: self.merge_commit.as_ref().map(|merge| Sha::from(merge.oid.as_str())),
         })
     }
@@ -437,7 +436,7 @@ impl RawPr {
             title: self.title,
             author: self.user.as_ref().map(Account::of_rest),
             merged_by: self.merged_by.as_ref().map(Account::of_rest),
-            merged_at: self.merged_at?,
+            merged_at: moment(self.merged_at?),
             commit: self.merge_commit_sha.map(Sha::new),
         })
     }
@@ -447,7 +446,7 @@ impl RawPr {
         let state = match (self.merged_at, self.state.as_str()) {
             // Only after merging is `merge_commit_sha` more than a throw-away test commit.
             (Some(at), _) => PrState::Merged {
-                at,
+                at: moment(at),
                 by: self.merged_by.map(|by| Login::new(by.login)),
                 commit: self.merge_commit_sha.map(Sha::new),
             },
@@ -456,7 +455,7 @@ impl RawPr {
         };
         PullRequest {
             number: self.number,
-            title: cut(&self.title),
+            title: text(self.title),
             url: format!("https://github.com/{repo}/pull/{}", self.number),
             author_is_bot: author.as_ref().is_some_and(|author| author.bot),
             author: author.map(|author| author.login),

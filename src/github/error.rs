@@ -39,6 +39,9 @@ pub enum GitHubError {
     Odd(String),
 }
 
+/// A complaint in more bytes than this is none.
+const MOST_COMPLAINT: usize = 256 * 1024;
+
 #[derive(Deserialize)]
 struct Complaint {
     #[serde(default)]
@@ -53,8 +56,10 @@ pub(super) fn limited_until(answer: &Answer, message: &str, now: Timestamp) -> O
     if let Some(seconds) = number(&answer.headers, "retry-after") {
         return Some(now + SignedDuration::from_secs(i64::try_from(seconds.min(3600)).unwrap_or(3600)));
     }
-    if number(&answer.headers, "x-ratelimit-remaining") == Some(0) {
-        return number(&answer.headers, "x-ratelimit-reset").and_then(timestamp);
+    if number(&answer.headers, "x-ratelimit-remaining") == Some(0)
+        && let Some(reset) = number(&answer.headers, "x-ratelimit-reset").and_then(timestamp)
+    {
+        return Some(reset);
     }
     let says_so = message.contains("rate limit") || message.contains("abuse detection");
     (says_so || answer.status == StatusCode::TOO_MANY_REQUESTS).then(|| now + SignedDuration::from_mins(1))
@@ -80,6 +85,7 @@ pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> GitHubError {
 
 /// GitHub's message with its first detail.
 pub(super) fn complaint(body: &[u8]) -> String {
+    let body = if body.len() <= MOST_COMPLAINT { body } else { b"" };
     let Ok(Complaint { message, errors }) = serde_json::from_slice(body) else {
         return "no reason given".to_owned();
     };

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
+use super::edge::text;
 use super::{GitHub, Result, path};
 use crate::deploy::name::Sha;
 use crate::deploy::pipeline::Pipeline;
@@ -34,7 +35,7 @@ impl GitHub {
         let pages: Vec<Vec<RawProposal>> = self.pages(&list, MOST_PAGES).await?;
         let proposal = |raw: RawProposal| Proposal {
             pr: raw.number,
-            title: raw.title,
+            title: text(raw.title),
             sha: Sha::new(raw.head.sha),
             requires: required(raw.body.as_deref().unwrap_or_default()),
         };

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::changes::{PrState, of_pr};
-use super::{GitHub, GitHubError, GraphQlAnswer, PER_PAGE, Result, parse, path};
+use super::{GitHub, GitHubError, PER_PAGE, Result, path};
 use crate::deploy::name::{Login, PrNumber};
 use crate::deploy::pipeline::Pipeline;
 use crate::deploy::revert::{Fix, Reverted, Reverting, Suspect};
@@ -117,12 +117,7 @@ impl GitHub {
     async fn send_revert(&self, pipeline: &Pipeline, reverting: &Reverting, node: &str) -> Result<Fix> {
         let input = json!({ "pullRequestId": node, "body": reverting.body });
         let body = json!({ "query": REVERT, "variables": { "input": input } });
-        let answer: GraphQlAnswer = parse(&self.write("/graphql", &body).await?)?;
-        if let Some(error) = answer.errors.first() {
-            return Err(self.graphql_error(error));
-        }
-        let raw: RawRevert =
-            serde_json::from_value(answer.data.unwrap_or_default()).map_err(|error| super::error::odd(&error))?;
+        let raw: RawRevert = self.graphql_data(&self.write("/graphql", &body).await?)?;
         Ok(fix(pipeline, raw.revert_pull_request.revert_pull_request.number))
     }
 

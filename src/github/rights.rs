@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::edge::text;
 use super::runs::RawUser;
 use super::{GitHub, GitHubError, Page, Result, path, segment};
 use crate::deploy::name::{EnvName, Login};
@@ -137,7 +138,7 @@ impl RawEnvironment {
     fn tidy(self) -> EnvironmentSettings {
         let rule = self.protection_rules.into_iter().find(|rule| rule.kind == "required_reviewers");
         EnvironmentSettings {
-            name: EnvName::new(self.name),
+            name: EnvName::new(text(self.name)),
             id: self.id,
             prevent_self_review: rule.as_ref().is_some_and(|rule| rule.prevent_self_review),
             reviewers: rule.map(|rule| rule.reviewers.into_iter().filter_map(RawReviewer::tidy).collect()),

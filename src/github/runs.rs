@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::edge::{moment, text};
 use super::{GitHub, GitHubError, Page, Result, path, segment};
 use crate::deploy::event::Look;
 use crate::deploy::name::{EnvName, Login, RunId, Sha};
@@ -162,13 +163,13 @@ impl GitHub {
         let (repo, file) = (path(&pipeline.repo), segment(file));
         let runs = format!("/repos/{repo}/actions/workflows/{file}/runs?per_page={most}&exclude_pull_requests=true");
         let runs: RawRuns = self.get(&runs).await?;
-        Ok(runs.workflow_runs.into_iter().map(|run| run.tidy(&pipeline.repo, workflow)).collect())
+        Ok(runs.workflow_runs.into_iter().take(most).map(|run| run.tidy(&pipeline.repo, workflow)).collect())
     }
 
     async fn head(&self, pipeline: &Pipeline) -> Result<Sha> {
         let (repo, branch) = (path(&pipeline.repo), path(&pipeline.branch));
         let head: RawRef = self.get(&format!("/repos/{repo}/git/ref/heads/{branch}")).await?;
-        Ok(Sha::new(head.object.sha))
+        Ok(Sha::new(text(head.object.sha)))
     }
 
     /// One run. One that belongs to neither of the pipeline's workflows is `NotFound`.
@@ -278,7 +279,7 @@ fn conclusion(text: Option<&str>) -> Option<Conclusion> {
 impl RawUser {
     /// The login; `ghost`, as GitHub's pages say, for an account that is gone.
     fn login(user: Option<Self>) -> Login {
-        user.map_or_else(|| Login::from("ghost"), |user| Login::new(user.login))
+        user.map_or_else(|| Login::from("ghost"), |user| Login::new(text(user.login)))
     }
 }
 
@@ -286,24 +287,25 @@ impl RawRun {
     /// `repo` makes the link: addresses are built, never taken from an answer.
     fn tidy(self, repo: &str, workflow: Workflow) -> Run {
         let actor = RawUser::login(self.actor);
-        let started_at = self.run_started_at.unwrap_or(self.created_at);
+        let created_at = moment(self.created_at);
+        let started_at = self.run_started_at.map_or(created_at, moment);
         Run {
             id: RunId(self.id),
             number: self.run_number,
             workflow,
-            title: self.display_title.or(self.name).unwrap_or_default(),
+            title: text(self.display_title.or(self.name).unwrap_or_default()),
             url: format!("https://github.com/{repo}/actions/runs/{}", self.id),
-            sha: Sha::new(self.head_sha),
-            branch: self.head_branch.unwrap_or_default(),
-            event: self.event.unwrap_or_default(),
+            sha: Sha::new(text(self.head_sha)),
+            branch: text(self.head_branch.unwrap_or_default()),
+            event: text(self.event.unwrap_or_default()),
             attempt: self.run_attempt.unwrap_or(1),
             status: status(self.status.as_deref()),
             conclusion: conclusion(self.conclusion.as_deref()),
-            triggered_by: self.triggering_actor.map_or_else(|| actor.clone(), |user| Login::new(user.login)),
+            triggered_by: self.triggering_actor.map_or_else(|| actor.clone(), |user| RawUser::login(Some(user))),
             actor,
-            created_at: self.created_at,
+            created_at,
             started_at,
-            updated_at: self.updated_at.unwrap_or(started_at),
+            updated_at: self.updated_at.map_or(started_at, moment),
         }
     }
 }
@@ -313,12 +315,12 @@ impl RawJob {
         Job {
             id: self.id,
             attempt: self.run_attempt.unwrap_or(1),
-            name: self.name,
+            name: text(self.name),
             url: Some(format!("https://github.com/{repo}/actions/runs/{run}/job/{}", self.id)),
             status: status(self.status.as_deref()),
             conclusion: conclusion(self.conclusion.as_deref()),
-            started_at: self.started_at,
-            completed_at: self.completed_at,
+            started_at: self.started_at.map(moment),
+            completed_at: self.completed_at.map(moment),
             steps: self.steps.unwrap_or_default().into_iter().map(RawStep::tidy).collect(),
         }
     }
@@ -327,7 +329,7 @@ impl RawJob {
 impl RawStep {
     fn tidy(self) -> Step {
         Step {
-            name: self.name,
+            name: text(self.name),
             status: status(self.status.as_deref()),
             conclusion: conclusion(self.conclusion.as_deref()),
         }
@@ -338,7 +340,7 @@ impl RawGate {
     fn tidy(self) -> Gate {
         Gate {
             environment_id: self.environment.id,
-            environment: EnvName::new(self.environment.name),
+            environment: EnvName::new(text(self.environment.name)),
             can_approve: self.current_user_can_approve,
         }
     }
@@ -355,8 +357,8 @@ impl RawReview {
         Some(Review {
             approved,
             by: RawUser::login(self.user),
-            comment: self.comment.unwrap_or_default(),
-            environments: self.environments.into_iter().map(|e| EnvName::new(e.name)).collect(),
+            comment: text(self.comment.unwrap_or_default()),
+            environments: self.environments.into_iter().map(|e| EnvName::new(text(e.name))).collect(),
         })
     }
 }

@@ -229,11 +229,14 @@ async fn the_allowance_is_read_from_the_headers() {
 #[tokio::test]
 async fn a_limit_is_kept_without_asking_again() {
     type Headers = &'static [(&'static str, &'static str)];
-    let limits: [(u16, Headers, &str); 4] = [
+    let limits: [(u16, Headers, &str); 6] = [
         (403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "99999999999")], "API rate limit exceeded"),
         (429, &[("retry-after", "30")], "slow down"),
         (403, &[], "You have exceeded a secondary rate limit."),
         (429, &[], ""),
+        // Without a moment at which it ends it is a limit all the same, and nothing that is refused for good.
+        (403, &[("x-ratelimit-remaining", "0")], "API rate limit exceeded"),
+        (429, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "soon")], ""),
     ];
     for (status, headers, message) in limits {
         let (github, calls) =
@@ -352,4 +355,26 @@ async fn teams_and_environments() {
     assert_eq!(environments[0].reviewers, None);
     assert_eq!(environments[1].reviewers.as_ref().map(Vec::len), Some(2));
     assert!(environments[1].prevent_self_review && !environments[0].prevent_self_review);
+}
+
+#[tokio::test]
+async fn a_page_that_holds_more_than_was_asked_for_is_odd() {
+    let endless: Vec<Value> = (0..=super::PER_PAGE).map(|n| json!({ "id": n, "name": n.to_string() })).collect();
+    let (github, calls) = github(move |_| Some(respond(200, &json!({ "environments": endless })))).await;
+    assert!(matches!(github.environments("o/r").await, Err(GitHubError::Odd(_))));
+    assert_eq!(calls.lines().len(), 1, "nobody asks for more of it");
+}
+
+/// A run of the year 9999 broke off every decision about its app.
+#[tokio::test]
+async fn times_at_the_end_of_time_are_moved_to_where_one_can_reckon() {
+    let end = "9999-12-30T22:00:00Z";
+    let run = json!({ "id": 1, "head_sha": "a", "display_title": "x".repeat(1 << 20), "created_at": end, "run_started_at": end,
+        "updated_at": "-009000-01-01T00:00:00Z", "path": ".github/workflows/deploy.yml" });
+    let (github, _) = github(move |_| Some(respond(200, &run))).await;
+    let pipeline = crate::deploy::pipeline::Pipeline { repo: "o/r".into(), deploy: "deploy.yml".into(), ..pipeline() };
+    let run = github.run(&pipeline, crate::deploy::name::RunId(1)).await.unwrap();
+    assert_eq!(run.started_at.strftime("%Y").to_string(), "2200");
+    assert_eq!(run.updated_at, jiff::Timestamp::UNIX_EPOCH);
+    assert_eq!(run.title.len(), 4_000, "and titles are cut");
 }

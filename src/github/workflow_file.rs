@@ -19,6 +19,8 @@ const MOST_BYTES: usize = 512 * 1024;
 const MOST_JOBS: usize = 500;
 /// The longest value that is taken over, in bytes.
 const MOST_VALUE: usize = 2_000;
+/// The longest name of an environment, in characters.
+const MOST_NAME: usize = 255;
 
 /// A workflow file, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -210,11 +212,11 @@ impl WorkflowFile {
             }
         }
         let own = job.target.as_ref().map(|target| &target.environment);
-        let mut needed = Vec::new();
+        let (mut needed, mut listed) = (Vec::new(), BTreeSet::new());
         for earlier in self.jobs.iter().filter(|job| seen.contains(job.id.as_str())) {
             if let Some(target) = &earlier.target
                 && Some(&target.environment) != own
-                && !needed.contains(&target.environment)
+                && listed.insert(&target.environment)
             {
                 needed.push(target.environment.clone());
             }
@@ -243,7 +245,7 @@ fn called_target(with: &Value, repo: &str) -> Option<Target> {
     let application = input("elasticbeanstalk_application");
     let environment = input("elasticbeanstalk_environment");
     Some(Target {
-        environment: EnvName::new(input("github_environment_name")?),
+        environment: named(&input("github_environment_name")?)?,
         url: input("github_environment_url").and_then(web_address),
         region: input("aws_region").filter(|region| is_name(region)),
         beanstalk: application.zip(environment).map(|(application, environment)| Beanstalk {
@@ -257,11 +259,16 @@ fn called_target(with: &Value, repo: &str) -> Option<Target> {
 fn own_target(environment: &Value, repo: &str) -> Option<Target> {
     let name = text(environment).or_else(|| text(&environment["name"]))?;
     Some(Target {
-        environment: EnvName::new(resolve(&name, repo)?),
+        environment: named(&resolve(&name, repo)?)?,
         url: text(&environment["url"]).and_then(|url| resolve(&url, repo)).and_then(web_address),
         region: None,
         beanstalk: None,
     })
+}
+
+/// A name that GitHub would take.
+fn named(name: &str) -> Option<EnvName> {
+    (name.chars().count() <= MOST_NAME).then(|| EnvName::new(name))
 }
 
 /// Limits far above any real workflow and far below what hurts.

@@ -29,6 +29,8 @@ const MAX_VIEW_BLOCKS: usize = 60;
 const MAX_TICKS: usize = 10;
 /// Choices of a menu.
 const MAX_PICKS: usize = 100;
+/// Seconds for which Slack has a date: until the year 2200.
+const TIMES: std::ops::Range<i64> = 0..7_258_118_400;
 
 /// A message as Slack's methods, acknowledgements and `response_url`s take it.
 pub fn content(message: &Message) -> Value {
@@ -51,7 +53,8 @@ pub fn blocks(message: &Message) -> Value {
 /// markup; Slack rings once for a mention that the blocks hold as well.
 pub fn fallback(message: &Message) -> String {
     let pieces = message.summary.0.iter().flat_map(|span| match span {
-        Span::Mention(id) => vec![format!("<@{id}>")],
+        Span::Mention(id) if is_user_id(id.as_str()) => vec![format!("<@{id}>")],
+        Span::Mention(id) => clean(&format!("@{id}")).chars().map(escape).collect(),
         Span::Time(at) => vec![at.strftime("%H:%M UTC").to_string()],
         Span::Plain(text) | Span::Bold(text) | Span::Code(text) | Span::Link { label: text, .. } => {
             clean(text).chars().map(escape).collect()
@@ -298,6 +301,7 @@ fn element(span: &Span, max: usize) -> Option<Value> {
         },
         Span::Mention(id) if is_user_id(id.as_str()) => Some(json!({ "type": "user", "user_id": id })),
         Span::Mention(id) => plain(&format!("@{id}")),
+        Span::Time(at) if !TIMES.contains(&at.as_second()) => plain(&at.strftime("%Y-%m-%d").to_string()),
         Span::Time(at) => Some(json!({
             "type": "date",
             "timestamp": at.as_second(),
@@ -397,6 +401,8 @@ fn what(what: &What) -> &'static str {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+
+    use jiff::Timestamp;
 
     use super::*;
     use crate::deploy::message::{Press, Shown};
@@ -523,6 +529,22 @@ mod tests {
         assert_eq!(summary("a <!channel> & b"), "a &lt;!channel&gt; &amp; b");
         let long = summary(&"<".repeat(5_000));
         assert!(long.chars().count() <= MAX_FALLBACK && long.ends_with("&lt;"));
+    }
+
+    #[test]
+    fn who_is_no_user_is_mentioned_by_no_markup() {
+        let greeted = |id: &str| Message::line(Line::default().mention(&SlackId::new(id)));
+        assert_eq!(fallback(&greeted("U1")), "<@U1>");
+        let forged = greeted("U1> <!channel");
+        assert_eq!(fallback(&forged), "@U1&gt; &lt;!channel");
+        assert!(!blocks(&forged).to_string().contains("\"user\""));
+    }
+
+    #[test]
+    fn a_time_that_slack_has_no_date_for_is_plain_text() {
+        let shown = |at: Timestamp| blocks(&text(vec![Span::Time(at)])).to_string();
+        assert!(shown("2026-11-28T19:00:00Z".parse().unwrap()).contains("\"date\""));
+        assert!(shown(Timestamp::MAX).contains("9999-12-30") && !shown(Timestamp::MIN).contains("\"date\""));
     }
 
     #[test]

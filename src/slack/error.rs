@@ -1,12 +1,11 @@
-//! What can go wrong at Slack, by what it means for the caller. Never holds a body, a token or an address: slack-morphism's errors
-//! carry whole bodies (`facts/slack.md` 0.11), so they are read here and dropped.
+//! What can go wrong at Slack, by what it means for the caller. Never holds a body, a token or an address.
 
 use std::time::Duration;
 
-use slack_morphism::errors::SlackClientError;
-
 /// How long to wait where Slack asks for patience without saying how much.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest patience that is granted: Slack counts by the minute.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// Why a call gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +64,7 @@ impl SlackError {
     /// From the status of an answer that has no code.
     pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
         match status {
-            429 => Self::RateLimited { after: retry_after.unwrap_or(PATIENCE) },
+            429 => Self::RateLimited { after: retry_after.unwrap_or(PATIENCE).min(LONGEST) },
             408 | 500.. => Self::Uncertain { what: format!("status {status}") },
             _ => Self::Refused { code: format!("http_{status}") },
         }
@@ -81,17 +80,15 @@ fn word(code: &str) -> String {
     code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect()
 }
 
-impl From<SlackClientError> for SlackError {
-    fn from(error: SlackClientError) -> Self {
-        match error {
-            SlackClientError::ApiError(error) => Self::of_code(&error.code),
-            SlackClientError::RateLimitError(error) => Self::of_status(429, error.retry_after),
-            SlackClientError::HttpError(error) => Self::of_status(error.status_code.as_u16(), None),
-            SlackClientError::ProtocolError(_) => Self::uncertain("an unreadable answer"),
-            SlackClientError::HttpProtocolError(_)
-            | SlackClientError::EndOfStream(_)
-            | SlackClientError::SystemError(_)
-            | SlackClientError::SocketModeProtocolError(_) => Self::uncertain("no connection"),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_without_end_is_not_granted() {
+        let after = |seconds| SlackError::of_status(429, Some(Duration::from_secs(seconds)));
+        assert_eq!(after(30), SlackError::RateLimited { after: Duration::from_secs(30) });
+        // It was added to other times, which broke off the outbox and ended the sockets.
+        assert_eq!(after(u64::MAX), SlackError::RateLimited { after: LONGEST });
     }
 }

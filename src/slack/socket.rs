@@ -31,7 +31,7 @@ use session::{Leaving, Session};
 type WebSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// The largest message taken. Slack's own were seen up to 67 kB.
-const MAX_MESSAGE: usize = 4 << 20;
+const MAX_MESSAGE: usize = 1 << 20;
 /// A connection that stood this long was no failure, even if it is lost then.
 const SETTLED: Duration = Duration::from_secs(10);
 

@@ -99,7 +99,7 @@ async fn failures_are_told_apart_and_hold_no_secrets() {
         (200, json!({ "ok": false, "error": "odd https://x/?ticket=1" }), refused("oddhttpsxticket1")),
         (200, json!({ "ok": false, "error": "internal_error" }), uncertain("internal_error")),
         (200, json!({ "ok": false, "error": "ratelimited" }), limited(10)),
-        (200, json!({ "ok": false }), uncertain("an unreadable answer")),
+        (200, json!({ "ok": false }), uncertain("neither yes nor a reason")),
         (200, json!({ "ok": true, "secret": "hunter2" }), uncertain("an unreadable answer")),
         (429, json!({ "ok": false, "error": "ratelimited" }), limited(10)),
         (503, json!({ "secret": "hunter2" }), uncertain("status 503")),

@@ -1,7 +1,6 @@
 //! How calls reach Slack: one connector for production and loopback, one time limit for each call. Knows no method's meaning.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,35 +16,31 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use slack_morphism::hyper_tokio::SlackClientHyperConnector;
-use slack_morphism::{ClientResult, SlackApiToken, SlackClient};
 use url::Url;
 
 use super::{CALL, SlackError, TICKET};
 
 type Https = HttpsConnector<HttpConnector>;
 
-/// Answers outside of the Web API are a few words long.
-const MAX_BODY: usize = 64 * 1024;
+/// The largest answer that is read, in bytes: 200 messages or 1,000 channels.
+const MAX_BODY: usize = 8 << 20;
+const JSON: &str = "application/json; charset=utf-8";
 
 /// The connections to Slack. Clones share them.
 #[derive(Clone)]
 pub(super) struct Wire {
-    api: SlackClient<SlackClientHyperConnector<Https>>,
-    /// For what slack-morphism cannot do: answers at a `response_url`, and reading a header.
-    plain: Client<Https, Full<Bytes>>,
+    http: Client<Https, Full<Bytes>>,
     tls: Arc<ClientConfig>,
     base: Arc<Url>,
-    bot: Arc<SlackApiToken>,
-    app: Arc<SlackApiToken>,
+    bot: Arc<SecretString>,
+    app: Arc<SecretString>,
 }
 
-/// An answer with `ok`; slack-morphism itself reads only `error`.
-#[derive(Deserialize)]
-struct Answer<T> {
-    ok: bool,
-    #[serde(flatten)]
-    content: T,
+/// What every answer says of itself.
+#[derive(Default, Deserialize)]
+struct Said {
+    ok: Option<bool>,
+    error: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -58,16 +53,12 @@ impl Wire {
         let base_url = base_url.trim_end_matches('/');
         let base = Url::parse(base_url).context("parse slack's base url")?;
         let tls = tls()?;
-        let connector = connector(&tls);
-        let token = |secret: &SecretString| Arc::new(SlackApiToken::new(secret.expose_secret().into()));
-        let api = SlackClientHyperConnector::with_connector(connector.clone()).with_slack_api_url(base_url);
         Ok(Self {
-            api: SlackClient::new(api),
-            plain: Client::builder(TokioExecutor::new()).build(connector),
+            http: Client::builder(TokioExecutor::new()).build(connector(&tls)),
             tls: Arc::new(tls),
             base: Arc::new(base),
-            bot: token(bot),
-            app: token(app),
+            bot: Arc::new(bot.clone()),
+            app: Arc::new(app.clone()),
         })
     }
 
@@ -77,29 +68,51 @@ impl Wire {
     }
 
     /// A method that reads, with the parameters that have a value.
-    pub(super) async fn get<T>(&self, method: &str, params: Vec<(&str, Option<String>)>) -> Result<T, SlackError>
-    where
-        T: DeserializeOwned + Send,
-    {
-        let session = self.api.open_session(&self.bot);
-        bounded(CALL, session.http_session_api.http_get(method, &params, None)).await
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Vec<(&str, Option<String>)>,
+    ) -> Result<T, SlackError> {
+        let mut url = self.method(method);
+        for (name, value) in params {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, &value);
+            }
+        }
+        let request = hyper::Request::get(url.as_str()).header("authorization", bearer(&self.bot));
+        content(&self.send(CALL, request, Bytes::new()).await?.1)
     }
 
     /// A method that writes.
-    pub(super) async fn post<T>(&self, method: &str, body: &Value) -> Result<T, SlackError>
-    where
-        T: DeserializeOwned + Send,
-    {
-        let session = self.api.open_session(&self.bot);
-        bounded(CALL, session.http_session_api.http_post(method, body, None)).await
+    pub(super) async fn post<T: DeserializeOwned>(&self, method: &str, body: &Value) -> Result<T, SlackError> {
+        self.post_as(&self.bot, CALL, method, body).await
+    }
+
+    async fn post_as<T: DeserializeOwned>(
+        &self,
+        token: &SecretString,
+        limit: Duration,
+        method: &str,
+        body: &Value,
+    ) -> Result<T, SlackError> {
+        let request = hyper::Request::post(self.method(method).as_str())
+            .header("authorization", bearer(token))
+            .header("content-type", JSON);
+        content(&self.send(limit, request, Bytes::from(body.to_string())).await?.1)
+    }
+
+    /// The address of a method.
+    fn method(&self, method: &str) -> Url {
+        let mut url = Url::clone(&self.base);
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(method);
+        }
+        url
     }
 
     /// `apps.connections.open`. The address has to be as safe as the one that was asked.
     pub(super) async fn ticket(&self) -> Result<SecretString, SlackError> {
-        let session = self.api.open_session(&self.app);
-        let nothing = json!({});
-        let opening = session.http_session_api.http_post("apps.connections.open", &nothing, None);
-        let ticket: Ticket = bounded(TICKET, opening).await?;
+        let ticket: Ticket = self.post_as(&self.app, TICKET, "apps.connections.open", &json!({})).await?;
         let safe = Url::parse(&ticket.url).is_ok_and(|url| {
             url.scheme() == "wss" || url.scheme() == "ws" && is_loopback(&url) && is_loopback(&self.base)
         });
@@ -111,9 +124,9 @@ impl Wire {
 
     /// The scopes of the bot's token: a header of any answer.
     pub(super) async fn scopes(&self) -> Result<BTreeSet<String>, SlackError> {
-        let request = hyper::Request::post(format!("{}/auth.test", self.base.as_str().trim_end_matches('/')))
-            .header("authorization", format!("Bearer {}", self.bot.token_value.0));
-        let (headers, _) = self.send(request, Bytes::new()).await?;
+        let request =
+            hyper::Request::post(self.method("auth.test").as_str()).header("authorization", bearer(&self.bot));
+        let (headers, _) = self.send(CALL, request, Bytes::new()).await?;
         let scopes = headers.get("x-oauth-scopes").and_then(|scopes| scopes.to_str().ok()).unwrap_or_default();
         Ok(scopes.split(',').map(|scope| scope.trim().to_owned()).filter(|scope| !scope.is_empty()).collect())
     }
@@ -123,8 +136,8 @@ impl Wire {
         if !self.may_answer_at(response_url) {
             return Err(SlackError::Refused { code: "not_an_address_of_slack".to_owned() });
         }
-        let request = hyper::Request::post(response_url).header("content-type", "application/json; charset=utf-8");
-        self.send(request, Bytes::from(body.to_string())).await.map(|_| ())
+        let request = hyper::Request::post(response_url).header("content-type", JSON);
+        self.send(CALL, request, Bytes::from(body.to_string())).await.map(|_| ())
     }
 
     fn may_answer_at(&self, response_url: &str) -> bool {
@@ -137,9 +150,10 @@ impl Wire {
         slack || pretend
     }
 
-    /// Sends a request that slack-morphism cannot. Redirects are not followed: they are refusals.
+    /// Sends a request. Redirects are not followed: they are refusals.
     async fn send(
         &self,
+        limit: Duration,
         request: hyper::http::request::Builder,
         body: Bytes,
     ) -> Result<(hyper::HeaderMap, Bytes), SlackError> {
@@ -148,35 +162,44 @@ impl Wire {
             .body(Full::new(body))
             .map_err(|_| SlackError::Refused { code: "not_an_address_of_slack".to_owned() })?;
         let exchange = async {
-            let answer = self.plain.request(request).await.map_err(|_| broken())?;
+            let answer = self.http.request(request).await.map_err(|_| broken())?;
             let (parts, body) = answer.into_parts();
             let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| broken())?.to_bytes();
             Ok::<_, SlackError>((parts, body))
         };
-        let (parts, body) = tokio::time::timeout(CALL, exchange).await.map_err(|_| too_late())??;
+        let (parts, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| too_late())??;
         judge(parts.status.as_u16(), retry_after(&parts.headers), &body)?;
         Ok((parts.headers, body))
     }
 }
 
-/// Whether an answer outside of the Web API means yes: `ok` as text, or JSON with `ok`.
+/// Whether an answer means yes: `ok` as text, which answers at a `response_url` get, or JSON with `ok`.
 fn judge(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<(), SlackError> {
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    match (status, answer.get("error").and_then(Value::as_str)) {
-        (200 | 400..=428 | 430..=499, Some(code)) => Err(SlackError::of_code(code)),
+    let said: Said = serde_json::from_slice(body).unwrap_or_default();
+    match (status, said.error) {
+        (200 | 400..=428 | 430..=499, Some(code)) => Err(SlackError::of_code(&code)),
+        (200, None) if said.ok == Some(false) => Err(SlackError::uncertain("neither yes nor a reason")),
         (200, None) => Ok(()),
         (status, _) => Err(SlackError::of_status(status, retry_after)),
     }
 }
 
+/// What an answer of the Web API carries beside its `ok`, without which it is none.
+fn content<T: DeserializeOwned>(body: &[u8]) -> Result<T, SlackError> {
+    let unreadable = |_| SlackError::uncertain("an unreadable answer");
+    match serde_json::from_slice(body).map_err(unreadable)? {
+        Said { ok: Some(true), .. } => serde_json::from_slice(body).map_err(unreadable),
+        Said { .. } => Err(SlackError::uncertain("neither yes nor a reason")),
+    }
+}
+
+fn bearer(token: &SecretString) -> String {
+    format!("Bearer {}", token.expose_secret())
+}
+
 fn retry_after(headers: &hyper::HeaderMap) -> Option<Duration> {
     let seconds = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-async fn bounded<T>(limit: Duration, call: impl Future<Output = ClientResult<Answer<T>>>) -> Result<T, SlackError> {
-    let answer = tokio::time::timeout(limit, call).await.map_err(|_| too_late())??;
-    if answer.ok { Ok(answer.content) } else { Err(SlackError::uncertain("neither yes nor a reason")) }
 }
 
 fn too_late() -> SlackError {

@@ -12,6 +12,7 @@ mod endings;
 mod faults;
 mod forward;
 mod hands;
+mod hostile;
 mod journey;
 mod killed;
 mod mending;

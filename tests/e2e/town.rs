@@ -48,10 +48,14 @@ pub struct Town {
     pub sandbox: Sandbox,
     pub settings: String,
     bot: Option<Running>,
+    /// Where the bot's clients go instead.
+    pub reroute: Option<Reroute>,
     /// The shared store; the embedded one where there is none.
     redis: Option<Redis>,
     data: TempDir,
 }
+
+type Reroute = Box<dyn Fn(&mut Config) + Send + Sync>;
 
 struct Running {
     shell: Arc<Shell>,
@@ -76,7 +80,7 @@ impl Town {
     pub async fn without_bot(settings: &str) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let sandbox = Sandbox::open(([127, 0, 0, 1], 0).into(), data.path()).await.expect("a sandbox");
-        Self { sandbox, settings: settings.to_owned(), bot: None, redis: None, data }
+        Self { sandbox, settings: settings.to_owned(), bot: None, reroute: None, redis: None, data }
     }
 
     /// A town whose bot keeps what it knows in a Redis of the town's own, and has had its first look.
@@ -102,7 +106,9 @@ impl Town {
         let config = self.sandbox.config(&self.settings).expect("good settings");
         let polling = Polling { active: Duration::from_millis(60), idle: Duration::from_millis(60) };
         let redis = self.redis.as_ref().map(|redis| redis.url().into());
-        Config { polling, data: self.data.path().to_owned(), redis, ..config }
+        let mut config = Config { polling, data: self.data.path().to_owned(), redis, ..config };
+        self.reroute.iter().for_each(|reroute| reroute(&mut config));
+        config
     }
 
     /// Starts the bot and waits for its first look.

@@ -74,8 +74,10 @@ fn words(text: &str) -> Vec<String> {
 /// Names one after another; each as long as possible.
 fn environments_of<'a>(mut typed: &[String], known: &[Known<'a>]) -> Result<Vec<&'a EnvName>, UnclearEnvironment> {
     let mut found = Vec::new();
+    // No name has more words.
+    let most = known.iter().flat_map(|env| &env.spellings).map(Vec::len).max().unwrap_or(0);
     while !typed.is_empty() {
-        let longest = (1..=typed.len()).rev().find_map(|n| one(&typed[..n], known).map(|name| (name, n)));
+        let longest = (1..=typed.len().min(most)).rev().find_map(|n| one(&typed[..n], known).map(|name| (name, n)));
         let Some((name, n)) = longest else { return Err(unclear(typed, known)) };
         found.push(name);
         typed = &typed[n..];
@@ -238,6 +240,14 @@ mod tests {
         assert_eq!(match_environment("prod, eu", &odd), Ok(vec![EnvName::new("Prod, EU")]));
         assert_eq!(match_environment("prod", &odd), Ok(vec![EnvName::new("Prod")]));
         assert_eq!(match_environment("--", &odd), Ok(vec![EnvName::new("--")]));
+    }
+
+    /// It took the square of what was typed times the number of names: half a minute in a moment that a person waits for.
+    #[test]
+    fn many_words_and_many_names_are_matched_at_once() {
+        let names: Vec<_> = (0..500).map(|n| (EnvName::new(format!("a{n}")), format!("a b {n}"))).collect();
+        let typed = "a1 ".repeat(1_300);
+        assert!(matches!(match_environment(&typed, &names), Err(UnclearEnvironment::Ambiguous { .. }) | Ok(_)));
     }
 
     proptest! {

@@ -290,3 +290,21 @@ fn a_stale_list_does_not_undo_what_is_known() {
     assert_snapshot!(story.heard(), @"");
     assert!(story.button().environments.len() == 2);
 }
+
+/// GitHub's clock is not ours, and a document may be older than its rules: adding to such a time broke off every decision.
+#[test]
+fn a_run_of_the_end_of_time_is_lived_with() {
+    for over in [false, true] {
+        let mut story = if over { approved() } else { Story::new() };
+        if over {
+            story.finish(Conclusion::Cancelled);
+        } else {
+            story.merge("ana-gh", "Fix RPC").look().pass(5).on_staging().look();
+        }
+        let (run, _) = story.newest();
+        (run.created_at, run.started_at, run.updated_at) = (Timestamp::MAX, Timestamp::MAX, Timestamp::MAX);
+        story.look().pass(30).look().merge("ben-gh", "Bump zope-interface").look();
+        assert!(story.app.status(story.now).to_string().contains("hypothesis/h"));
+        story.said.clear();
+    }
+}

@@ -323,3 +323,20 @@ proptest! {
         }
     }
 }
+
+/// Jobs that all need each other took the cube of their number.
+#[test]
+fn hundreds_of_jobs_that_need_each_other_are_read_at_once() {
+    let ids: Vec<String> = (0..400).map(|n| format!("j{n}")).collect();
+    let job = |id: &String| format!("  {id}:\n    environment: e-{id}\n    needs: [{}]\n", ids[..100].join(", "));
+    let file = format!("jobs:\n{}", ids.iter().map(job).collect::<String>());
+    let deployed = parse(&file).deployed();
+    assert_eq!((deployed.len(), deployed[399].needs.len()), (400, 100));
+}
+
+#[test]
+fn a_name_longer_than_githubs_own_limit_names_no_environment() {
+    let file = |name: &str| parse(&format!("jobs:\n  a:\n    environment: {name}\n"));
+    assert_eq!(file(&"x".repeat(255)).deployed().len(), 1);
+    assert_eq!(file(&"x".repeat(256)).deployed().len(), 0);
+}

@@ -372,3 +372,42 @@ async fn nothing_is_logged_that_is_secret() {
     assert!(logged.contains("hologram") && logged.contains("no json") && logged.contains("status 500"), "{logged}");
     assert!(!logged.contains("secret"), "{logged}");
 }
+
+/// Frames of any shape harm nobody: what comes after them on the same connection is served.
+#[tokio::test]
+async fn frames_that_make_no_sense_are_ignored() {
+    let mut world = world(quick(1), acks).await;
+    let mut socket = world.greet().await;
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let many = format!("[{}0]", "0,".repeat(400_000));
+    let odd = json!({ "envelope_id": "\u{202e}\u{0}<!channel>", "type": { "a": [] }, "payload": 7, "accepts_response_payload": "yes",
+        "retry_attempt": -1 });
+    let table = [
+        "",
+        "{",
+        "null",
+        "[]",
+        "7",
+        "\"hello\"",
+        "{\"type\":7}",
+        "{\"envelope_id\":7,\"type\":\"hello\"}",
+        &deep,
+        &many,
+    ];
+    for text in table {
+        socket.send(Message::Text(text.into())).await.unwrap();
+    }
+    socket.send(Message::Binary(vec![0xff; 1_000].into())).await.unwrap();
+    socket.send(Message::Ping(vec![0xff; 100].into())).await.unwrap();
+    say(&mut socket, json!({ "type": "x".repeat(100_000), "a": odd })).await;
+    say(&mut socket, odd).await;
+    assert_eq!(
+        ack(&mut socket).await.unwrap()["envelope_id"],
+        "\u{202e}\u{0}<!channel>",
+        "acked as what it says it is"
+    );
+    say(&mut socket, envelope("good", json!({}))).await;
+    assert_eq!(ack(&mut socket).await.unwrap()["envelope_id"], "good");
+    world.shutdown.cancel();
+    soon(&mut world.bot).await.unwrap().unwrap();
+}
