@@ -40,8 +40,8 @@ const HANDS: u32 = 256;
 const RENEW: Duration = Duration::from_secs(3);
 /// The longest that the outbox sleeps when nothing is due.
 const NAP: Duration = Duration::from_secs(1);
-/// How long an effect that cannot be read waits for somebody who can.
-const UNREADABLE: SignedDuration = SignedDuration::from_hours(24);
+/// How long an effect that is not known here waits for somebody who knows it.
+const UNKNOWN: SignedDuration = SignedDuration::from_hours(24);
 /// The longest wait between two tries.
 const LONGEST: SignedDuration = SignedDuration::from_secs(60);
 
@@ -178,13 +178,15 @@ async fn lost(shell: &Shell, id: EffectId, until: Arc<AtomicI64>) {
 }
 
 async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
-    let Ok(effect) = serde_json::from_str::<Effect>(&claimed.body) else { return unreadable(shell, &claimed).await };
+    let (Ok(effect), Ok(desk)) = (serde_json::from_str::<Effect>(&claimed.body), shell.desk(&claimed.app)) else {
+        return leave(shell, &claimed).await;
+    };
     let what = effect.to_string().lines().next().unwrap_or_default().to_owned();
     // What it follows from has to be known: where a notice stands, say. Another replica may have committed it.
-    shell.desk(&claimed.app)?.abreast().await;
+    desk.abreast().await;
     if shell.store.is_shared() {
         let glance = shell.store.glance(std::slice::from_ref(&claimed.app)).await?.remove(&claimed.app);
-        shell.desk(&claimed.app)?.refresh(glance).await?;
+        desk.refresh(glance).await?;
     }
     let performed = if claimed.expired {
         Performed::Never("it came too late to be of use".into())
@@ -196,7 +198,7 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
     match performed {
         Performed::Tell(event) => {
             info!(app.name = %claimed.app, effect = %what, "performed");
-            shell.desk(&claimed.app)?.tell(*event, Some(claimed.id)).await
+            desk.tell(*event, Some(claimed.id)).await
         }
         Performed::Settled => {
             info!(app.name = %claimed.app, effect = %what, "performed");
@@ -214,22 +216,23 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
         }
         Performed::Wait(_) => {
             let failed = Outcome::Failed("it took too long".into());
-            shell.desk(&claimed.app)?.tell(Event::Performed(effect, failed), Some(claimed.id)).await
+            desk.tell(Event::Performed(effect, failed), Some(claimed.id)).await
         }
         Performed::Again { why, .. } | Performed::Never(why) => {
             error!(app.name = %claimed.app, effect = %what, attempt = claimed.attempts, "given up: {why}");
-            shell.desk(&claimed.app)?.tell(Event::Performed(effect, Outcome::Failed(why)), Some(claimed.id)).await
+            desk.tell(Event::Performed(effect, Outcome::Failed(why)), Some(claimed.id)).await
         }
     }
 }
 
-/// Another version's: left to a replica that knows it, but not for ever, since all of its lane waits behind it.
-async fn unreadable(shell: &Shell, claimed: &Claimed) -> anyhow::Result<()> {
-    if claimed.expired || shell.clock.now().duration_since(claimed.created) >= UNREADABLE {
-        error!(app.name = %claimed.app, effect.id = %claimed.id, lane = claimed.lane, "given up: no version here can read it");
+/// Another version's, or of an app that is not configured here: left to a replica that knows it, but not for ever, since all of its lane
+/// waits behind it.
+async fn leave(shell: &Shell, claimed: &Claimed) -> anyhow::Result<()> {
+    if claimed.expired || shell.clock.now().duration_since(claimed.created) >= UNKNOWN {
+        error!(app.name = %claimed.app, effect.id = %claimed.id, lane = claimed.lane, "given up: nobody here knows this effect or its app");
         return shell.store.settle(&claimed.id).await;
     }
-    warn!(app.name = %claimed.app, effect.id = %claimed.id, lane = claimed.lane, "another version wrote an effect that this one cannot read");
+    warn!(app.name = %claimed.app, effect.id = %claimed.id, lane = claimed.lane, "an effect of another version, or of an app that is not configured: left to whoever knows it");
     shell.store.retry(&claimed.id, shell.clock.now() + LONGEST, claimed.uncertain).await
 }
 

@@ -129,7 +129,7 @@ impl Liar {
             Ok(value) => {
                 let lie = twisted(value).new_tree(&mut runner).expect("a value").current().to_string();
                 // One in eight is cut off.
-                let end = if lie.len() % 8 == 0 { lie.len() / 2 } else { lie.len() };
+                let end = if lie.len().is_multiple_of(8) { lie.len() / 2 } else { lie.len() };
                 Bytes::copy_from_slice(&lie.as_bytes()[..end])
             }
             Err(_) => {

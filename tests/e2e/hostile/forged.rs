@@ -10,17 +10,17 @@ use lockkeeper::deploy::effect::Effect;
 use lockkeeper::deploy::event::{Event, Facts, Look, RunFacts};
 use lockkeeper::deploy::form::Form;
 use lockkeeper::deploy::message::Message;
-use lockkeeper::deploy::name::{AppName, RequestId, RunId, Sha, SlackId};
+use lockkeeper::deploy::name::{AppName, RequestId, Sha, SlackId};
 use lockkeeper::deploy::policy::{Account, Person, Policy};
 use lockkeeper::deploy::run::Run;
 use lockkeeper::sandbox::world::Outcome;
 use lockkeeper::slack::blocks;
-use lockkeeper::store::{Commit, NewEffect, Version};
+use lockkeeper::store::{Commit, Committed, NewEffect, Version};
 use proptest::prelude::{BoxedStrategy, Strategy, prop};
 use serde_json::{Value, json};
 
 use super::{faults, form_faults, runner, twisted, within};
-use crate::town::{H, Town, until};
+use crate::town::{DEPLOYS, Town, until};
 
 const MB: usize = 1 << 20;
 
@@ -189,41 +189,40 @@ async fn documents_and_buttons() {
     assert!(good > 20 && bad > 20, "{good} documents were read and {bad} refused: some of both is what is to be tried");
 }
 
-/// An effect that nobody here can read holds its lane up for a day, and then no longer.
+/// Effects that nobody here can read, or whose app is gone, hold their lane up for a day, and then no longer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_effect_of_another_version() {
+async fn effects_that_nobody_knows() {
     let town = Town::open().await;
-    let (app, store) = (AppName::new("h"), town.shell().store.clone());
-    // Whoever watches may be writing at the same moment.
-    until("the effect to be written", || async {
-        let (version, document) = store.load(&app).await.ok()??;
-        let body = json!({ "Hologram": { "token": "xoxb-canary" } }).to_string();
-        let effect = NewEffect { lane: "channel h".into(), key: None, body, expires: None };
-        let commit = Commit {
-            app: app.clone(),
-            expected: Version(version.0),
-            at: town.sandbox.clock.now(),
-            document,
-            effects: vec![effect],
-            audit: vec![],
-            seen: None,
-            settle: None,
-            fence: None,
-        };
-        store.commit(commit).await.ok().filter(|done| matches!(done, lockkeeper::store::Committed::Yes(_)))
-    })
-    .await;
-    let run = town.merge("ana-gh", "Fix RPC");
-    let newest = || RunId(town.sandbox.world.newest_run(H).unwrap_or_default());
-    until("the run to be seen", || async {
-        let desk = town.shell().desk(&app).ok()?;
-        desk.app().wanted(town.sandbox.clock.now()).is_empty().then_some(())?;
-        (newest() == RunId(run) && store.backlog().await.ok()?.count >= 2).then_some(())
-    })
-    .await;
-    assert!(town.sandbox.workspace.messages(crate::town::DEPLOYS).is_empty(), "its lane waits for whoever can read it");
+    let (h, store) = (AppName::new("h"), town.shell().store.clone());
+    let another = json!({ "Hologram": { "token": "xoxb-canary" } }).to_string();
+    let orphan = Effect::Announce { topic: "x".into(), message: Message::plain("Nobody is here to say this") };
+    let orphan = serde_json::to_string(&orphan).expect("JSON");
+    for (app, body) in [(h.clone(), another), (AppName::new("gone"), orphan)] {
+        // Whoever watches may be writing at the same moment.
+        until("the effect to be written", || async {
+            let (expected, document) = store.load(&app).await.ok()?.unwrap_or((Version(0), "{}".into()));
+            let effect = NewEffect { lane: "channel h".into(), key: None, body: body.clone(), expires: None };
+            let commit = Commit {
+                app: app.clone(),
+                expected,
+                at: town.sandbox.clock.now(),
+                document,
+                effects: vec![effect],
+                audit: vec![],
+                seen: None,
+                settle: None,
+                fence: None,
+            };
+            store.commit(commit).await.ok().filter(|done| matches!(done, Committed::Yes(_)))
+        })
+        .await;
+    }
+    town.merge("ana-gh", "Fix RPC");
+    until("the notice to be wanted", || async { (store.backlog().await.ok()?.count >= 3).then_some(()) }).await;
+    assert!(town.sandbox.workspace.messages(DEPLOYS).is_empty(), "its lane waits for whoever knows them");
     town.sandbox.clock.advance(jiff::SignedDuration::from_hours(25));
     town.settled().await;
     assert!(town.says(812).contains("Fix RPC"), "{}", town.says(812));
+    assert_eq!(town.sandbox.workspace.messages(DEPLOYS).len(), 1);
     town.close().await;
 }
