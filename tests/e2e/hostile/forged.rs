@@ -15,7 +15,7 @@ use lockkeeper::deploy::policy::{Account, Person, Policy};
 use lockkeeper::deploy::run::Run;
 use lockkeeper::sandbox::world::Outcome;
 use lockkeeper::slack::blocks;
-use lockkeeper::store::{Commit, Committed, NewEffect, Version};
+use lockkeeper::store::{Commit, Committed, Decision, NewEffect, Version};
 use proptest::prelude::{BoxedStrategy, Strategy, prop};
 use serde_json::{Value, json};
 
@@ -207,10 +207,7 @@ async fn effects_that_nobody_knows() {
                 expected,
                 at: town.sandbox.clock.now(),
                 document,
-                effects: vec![effect],
-                audit: vec![],
-                seen: None,
-                settle: None,
+                decisions: vec![Decision { effects: vec![effect], ..Decision::default() }],
                 fence: None,
             };
             store.commit(commit).await.ok().filter(|done| matches!(done, Committed::Yes(_)))
