@@ -42,11 +42,16 @@ pub fn blocks(message: &Message) -> Value {
     let mut fitting = Fitting::of(message);
     loop {
         let blocks = fitting.blocks();
-        let small = blocks.len() <= MAX_BLOCKS && json!(blocks).to_string().chars().count() <= MAX_TOTAL;
+        let small = blocks.len() <= MAX_BLOCKS && length(&blocks) <= MAX_TOTAL;
         if small || !fitting.shrink() {
             return Value::Array(blocks);
         }
     }
+}
+
+/// In characters.
+fn length(blocks: &[Value]) -> usize {
+    serde_json::to_string(blocks).map_or(usize::MAX, |text| text.chars().count())
 }
 
 /// What notifications, screen readers and old clients show: one line, escaped, at most 3,000 characters. Only mentions are

@@ -1,11 +1,13 @@
-//! One connection from its hello to its end: reads envelopes, spawns their handlers, writes their acks.
+//! One connection from its hello to its end: reads envelopes, runs their handlers, writes their acks.
 
 use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep_until, timeout};
@@ -69,6 +71,8 @@ pub(super) struct Session<H> {
     shared: Arc<Shared<H>>,
     socket: WebSocket,
     handlers: JoinSet<Handled>,
+    /// To be acked now.
+    handled: Vec<Handled>,
     keeper: Option<oneshot::Sender<Leaving>>,
     /// Set from outside: another connection is there.
     retire: CancellationToken,
@@ -94,6 +98,7 @@ where
             shared: shared.clone(),
             socket,
             handlers: JoinSet::new(),
+            handled: Vec::new(),
             keeper: Some(keeper),
             retire: retire.clone(),
             seen: Instant::now(),
@@ -138,8 +143,14 @@ where
                 () = ready(()), if closing && self.handlers.is_empty() => Step::Drained,
             };
             match step {
-                Step::Handled(handled) => self.acknowledge(handled).await?,
-                Step::Frame(frame) => self.read(frame)?,
+                Step::Handled(handled) => {
+                    self.handled.extend(said(handled));
+                    self.acknowledge().await?;
+                }
+                Step::Frame(frame) => {
+                    self.read(frame)?;
+                    self.acknowledge().await?;
+                }
                 Step::Ping => self.write(Message::Ping(Vec::new().into())).await?,
                 Step::Retire => self.close_by = Some(Instant::now() + self.shared.settings.drain),
                 Step::Overdue if self.silent() => {
@@ -173,20 +184,21 @@ where
         }
     }
 
-    /// Writes an ack, and in the same stroke those that are ready by now: a system call for each would be most of what a burst costs.
-    async fn acknowledge(&mut self, handled: Result<Handled, JoinError>) -> Result<(), Gone> {
-        let mut unsure = Vec::new();
-        let mut next = Some(handled);
-        let mut written = Ok(());
-        while let Some(handled) = next.take() {
-            if let Some((envelope_id, ack)) = said(handled).and_then(ack) {
-                unsure.push(envelope_id);
-                let ack = self.socket.feed(Message::Text(ack.to_string().into()));
-                written = within(self.shared.settings.silence, ack).await;
-            }
-            next = if written.is_ok() { self.handlers.try_join_next() } else { None };
+    /// Writes all acks that are ready by now in one stroke: a system call for each would be most of what a burst costs.
+    async fn acknowledge(&mut self) -> Result<(), Gone> {
+        while let Some(handled) = self.handlers.try_join_next() {
+            self.handled.extend(said(handled));
         }
-        if written.is_ok() {
+        let mut unsure = Vec::new();
+        let mut written = Ok(());
+        for handled in std::mem::take(&mut self.handled) {
+            let Some(ack) = handled.ack() else { continue };
+            if written.is_ok() {
+                written = within(self.shared.settings.silence, self.socket.feed(Message::Text(ack.into()))).await;
+            }
+            unsure.push(handled.envelope_id);
+        }
+        if written.is_ok() && !unsure.is_empty() {
             written = within(self.shared.settings.silence, self.socket.flush()).await;
         }
         if written.is_err() {
@@ -258,12 +270,19 @@ where
             tracing::warn!(kind = shown(&envelope.kind), "acked an envelope of unknown type");
         }
         let shared = self.shared.clone();
-        self.handlers.spawn(async move {
+        let mut handling = Box::pin(async move {
             let envelope_id = envelope.envelope_id.clone();
             let accepts_response_payload = envelope.accepts_response_payload;
             let verdict = if known { (shared.handler)(envelope).await } else { Verdict::Ack };
             Handled { envelope_id, accepts_response_payload, verdict }
         });
+        // What is answered from memory is done at once: to wake another thread for it takes longer than it does. What waits gets a task
+        // of its own, having taken its place in the queue.
+        match catch_unwind(AssertUnwindSafe(|| handling.as_mut().now_or_never())) {
+            Ok(Some(handled)) => self.handled.push(handled),
+            Ok(None) => drop(self.handlers.spawn(handling)),
+            Err(_) => tracing::error!("a handler panicked: its envelope gets no ack"),
+        }
     }
 
     /// Says goodbye, and does not wait long for an answer.
@@ -295,21 +314,28 @@ async fn within(time: Duration, write: impl Future<Output = Result<(), Error>>) 
     }
 }
 
-/// The envelope and its ack; none where it is not to be acked.
-fn ack(handled: Handled) -> Option<(String, Value)> {
-    let Handled { envelope_id, accepts_response_payload, verdict } = handled;
-    let ack = match verdict {
-        Verdict::NoAck => return None,
-        Verdict::AckWith(payload) if accepts_response_payload => {
-            json!({ "envelope_id": envelope_id, "payload": payload })
-        }
-        Verdict::AckWith(_) => {
-            tracing::error!(envelope = envelope_id, "slack takes no answer with this ack");
-            json!({ "envelope_id": envelope_id })
-        }
-        Verdict::Ack => json!({ "envelope_id": envelope_id }),
-    };
-    Some((envelope_id, ack))
+/// What goes back to Slack.
+#[derive(Serialize)]
+struct Ack<'a> {
+    envelope_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a Value>,
+}
+
+impl Handled {
+    /// The ack; none where it is not to be acked.
+    fn ack(&self) -> Option<String> {
+        let payload = match &self.verdict {
+            Verdict::NoAck => return None,
+            Verdict::AckWith(payload) if self.accepts_response_payload => Some(payload),
+            Verdict::AckWith(_) => {
+                tracing::error!(envelope = self.envelope_id, "slack takes no answer with this ack");
+                None
+            }
+            Verdict::Ack => None,
+        };
+        serde_json::to_string(&Ack { envelope_id: &self.envelope_id, payload }).ok()
+    }
 }
 
 /// What a handler said, unless it panicked: then the panic is in the log already, and the envelope gets no ack.
