@@ -48,6 +48,16 @@
 //! 5. **The sandbox is part of the product**, and a strict judge: an unknown route, a missing token, a broken limit of Slack's or a
 //!    late ack is a complaint, and complaints fail tests. It knows nothing of the bot.
 //!
+//! # How fast, and what the limit is made of
+//!
+//! `cargo bench` (`benches/speed/`) measures it beside a bare responder. A **question** waits for nobody: it is parsed, answered from
+//! memory and written by the very task that read it ([`slack::socket`]), so it costs what its JSON and its blocks cost. A **decision**
+//! costs one durable commit, and an fsync takes longer than dozens of decisions: all letters that wait at a [`Desk`](desk::Desk) share a
+//! commit, all commits that wait share a transaction ([`store::embedded`]). Taking a request in changes nothing, so nothing is compared
+//! and said at that moment: rendering sixty notices would cost more than the rest. The **answer** to a decision is two more commits and two
+//! calls of Slack's away; the outbox has 256 hands for that ([`outbox`]). Memory is mostly mapped code, which is why `Cargo.toml`
+//! builds the dependencies for size.
+//!
 //! # Walk 1: `/deploy approve h`
 //!
 //! 1. [`slack::socket::run`] reads an [`Envelope`](slack::socket::Envelope) and hands it to [`Inbox::take`](inbox::Inbox::take), which has
