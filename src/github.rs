@@ -259,8 +259,8 @@ impl GitHub {
     }
 
     /// Sends a write, once. After [`GitHubError::Unreachable`] and [`GitHubError::Odd`] nobody knows whether it was done.
-    async fn write(&self, path: &str, body: &Value) -> Result<Bytes> {
-        let question = Question::post(path, body);
+    async fn write<'a>(&self, path: &str, body: impl Into<Option<&'a Value>>) -> Result<Bytes> {
+        let question = Question { method: Method::POST, path, body: body.into(), etag: None };
         self.refuse_while_limited(question.bucket())?;
         Ok(self.once(&question).await?.body)
     }

@@ -190,7 +190,7 @@ impl Slack {
 
     /// Who the bot is.
     pub async fn auth_test(&self) -> Result<Identity, SlackError> {
-        self.wire.get("auth.test", vec![]).await
+        self.wire.post("auth.test", &json!({})).await
     }
 
     /// What the bot's token may do; empty where Slack does not say.

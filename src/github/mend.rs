@@ -4,7 +4,6 @@
 //! is lost those are looked for, and so they are where an earlier try may have been sent.
 
 use serde::Deserialize;
-use serde_json::json;
 
 use super::error::too_slow;
 use super::runs::of_run;
@@ -73,7 +72,7 @@ impl GitHub {
             Means::Rerun => "/rerun-failed-jobs",
             Means::Cancel => "/cancel",
         };
-        match self.write(&of_run(pipeline, repair.run, what), &json!({})).await {
+        match self.write(&of_run(pipeline, repair.run, what), None).await {
             Ok(_) => Ok(Outcome::Done),
             // Understood and not done: nothing was changed, and asking again changes nothing either.
             Err(error @ GitHubError::RateLimited { .. }) => Err(unsent(error)),
