@@ -20,6 +20,7 @@ mod graphql;
 mod pulls;
 mod read;
 mod route;
+mod selection;
 mod shape;
 mod shape_change;
 mod shape_run;

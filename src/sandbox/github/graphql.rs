@@ -1,11 +1,12 @@
 //! The two GraphQL questions of `facts/github.md`, section 4.8: a commit's history with its pull requests, and one pull
-//! request; and the one change of section 4.10: the revert of a pull request. Answers hold every field that those name; a
-//! field that GitHub does not have is a complaint.
+//! request; and the one change of section 4.10: the revert of a pull request. A field that GitHub does not
+//! have is a complaint.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::call::{Answer, Call};
+use super::selection::Selection;
 use super::shape::{Shape, time};
 use crate::sandbox::world::MACHINE_USER;
 use crate::sandbox::world::history::Commit;
@@ -78,8 +79,18 @@ const WORDS: [&str; 62] = [
     "headRefOid",
 ];
 
-/// `POST /graphql`.
+/// `POST /graphql`: what was asked for, and no more.
 pub(crate) fn answer(state: &mut State, now: Timestamp, call: &Call) -> Answer {
+    let mut answer = whole(state, now, call);
+    let query = call.object().ok().and_then(|body| Some(body.get("query")?.as_str()?.to_owned()));
+    if let Some((query, data)) = query.zip(answer.body.as_mut().and_then(|body| body.get_mut("data"))) {
+        Selection::of(&query).prune(data);
+    }
+    answer
+}
+
+/// With every field there is.
+fn whole(state: &mut State, now: Timestamp, call: &Call) -> Answer {
     let body = match call.object() {
         Ok(body) => body,
         Err(answer) => return answer,

@@ -214,7 +214,7 @@ impl Shape<'_> {
                 shape,
                 json!({
                     "created_at": time(environment.created_at), "updated_at": time(environment.created_at),
-                    "can_admins_bypass": true, "protection_rules": rules, "deployment_branch_policy": null,
+                    "protection_rules": rules, "deployment_branch_policy": null,
                 }),
             );
         }

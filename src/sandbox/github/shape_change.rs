@@ -155,9 +155,14 @@ impl Shape<'_> {
     }
 
     fn branch_end(&self, branch: &str, sha: &str) -> Value {
+        let mut repository = self.repository();
+        if let Some(fields) = repository.as_object_mut() {
+            // These two are told only where the repository itself was asked for.
+            fields.retain(|name, _| name != "network_count" && name != "subscribers_count");
+        }
         json!({
             "label": format!("{}:{branch}", self.repo.owner), "ref": branch, "sha": sha,
-            "user": self.repository()["owner"], "repo": self.repository(),
+            "user": repository["owner"], "repo": repository,
         })
     }
 

@@ -145,7 +145,11 @@ pub(super) fn update(state: &mut State, args: &Args) -> Result<Value, Refused> {
     own.edit(content.text.clone(), blocks);
     own.metadata = metadata.or(own.metadata.take());
     own.broadcast |= own.thread_ts.is_some() && args.flag("reply_broadcast");
-    let message = own.json(true);
+    let mut message = own.json(true);
+    if let Some(message) = message.as_object_mut() {
+        // Slack tells it beside the message, not in it.
+        message.remove("ts");
+    }
     if forgot_blocks {
         state.complain("chat.update: blocks are left out of a message that has some; send [] to remove them");
     }
