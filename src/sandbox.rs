@@ -4,6 +4,7 @@
 pub mod beanstalk;
 pub mod github;
 pub mod page;
+mod record;
 pub mod slack;
 pub mod world;
 
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::bot;
 use crate::clock::Clock;
 use crate::config::{Config, Mistake, Polling};
+use record::Record;
 use slack::Workspace;
 use world::World;
 
@@ -64,6 +66,7 @@ pub struct Sandbox {
     pub workspace: Workspace,
     /// Where the page is.
     pub page: SocketAddr,
+    record: Record,
     environment: BTreeMap<String, String>,
     data: PathBuf,
     shutdown: CancellationToken,
@@ -77,7 +80,9 @@ impl Sandbox {
     /// When a port cannot be had.
     pub async fn open(page: SocketAddr, data: &Path) -> anyhow::Result<Self> {
         let clock = Clock::default();
-        let (world, workspace) = (World::hypothesis(clock.clone()), Workspace::new(clock.clone()));
+        let record = Record::default();
+        let world = World::hypothesis(clock.clone()).recorded(record.clone());
+        let workspace = Workspace::new(clock.clone()).recorded(record.clone());
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (github, at_github) = listen().await?;
         let (beanstalk, at_beanstalk) = listen().await?;
@@ -102,7 +107,7 @@ impl Sandbox {
             ("LOCKKEEPER_DATA", data.display().to_string()),
         ];
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Ok(Self { clock, world, workspace, page: at_page, environment, data: data.to_owned(), shutdown, tasks })
+        Ok(Self { clock, world, workspace, page: at_page, record, environment, data: data.to_owned(), shutdown, tasks })
     }
 
     /// The settings of a bot in this world, read as any bot's: from variables and a file.
@@ -116,6 +121,14 @@ impl Sandbox {
         })?;
         let beanstalk = self.environment.get(BEANSTALK).cloned();
         Ok(Config { polling: POLLING, data: self.data.clone(), beanstalk, ..config })
+    }
+
+    /// Writes down from now on all that passes over the wire: a line of JSON for each request with its answer, and for each frame.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn record(&self, file: &Path) -> anyhow::Result<()> {
+        self.record.open(file).with_context(|| format!("record the wire in {}", file.display()))
     }
 
     /// The environment variables of a bot in this world, for one that runs in a process of its own.

@@ -36,7 +36,19 @@ async fn handle(world: World, request: Request) -> Response {
         return crate::http::respond(413, "text/xml", "");
     };
     world.tick();
-    let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+    let body = body.to_bytes();
+    let (response, service, fault) = respond(&world, &parts, &body);
+    world.record().exchange(&service, (&parts, &body), &response, fault.map(|kind| format!("{kind:?}"))).await;
+    response
+}
+
+/// The answer, of which region, and the fault that hit it.
+fn respond(
+    world: &World,
+    parts: &hyper::http::request::Parts,
+    body: &[u8],
+) -> (Response, String, Option<AwsFaultKind>) {
+    let body = String::from_utf8_lossy(body).into_owned();
     let call = Call::new(&parts.headers, &body);
     let route = format!("{} {}", parts.method, parts.uri.path());
     world.read(|state, now| {
@@ -59,12 +71,12 @@ async fn handle(world: World, request: Request) -> Response {
         };
         let (service, method) = (format!("beanstalk {}", call.region), parts.method.to_string());
         let (path, done) = (parts.uri.path().to_owned(), status == 200 || fault == Some(AwsFaultKind::Error500After));
-        state.note_request(SeenRequest { service, method, path, status, body, done });
+        state.note_request(SeenRequest { service: service.clone(), method, path, status, body, done });
         let mut response = crate::http::respond(status, "text/xml", xml);
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amzn-requestid", id);
         }
-        response
+        (response, service, fault)
     })
 }
 

@@ -46,8 +46,10 @@ async fn handle(world: World, shutdown: CancellationToken, request: Request) -> 
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return crate::http::json(413, &json!({"message": "Payload too large"}));
     };
-    let (response, kept) = respond(&world, &parts, &body.to_bytes());
-    if let Some(kept) = kept {
+    let body = body.to_bytes();
+    let (response, fault) = respond(&world, &parts, &body);
+    world.record().exchange("github", (&parts, &body), &response, fault.map(|kind| format!("{kind:?}"))).await;
+    if let Some(kept) = fault.and_then(kept_back) {
         tokio::select! {
             () = tokio::time::sleep(kept) => {}
             () = shutdown.cancelled() => {}
@@ -56,8 +58,21 @@ async fn handle(world: World, shutdown: CancellationToken, request: Request) -> 
     response
 }
 
-/// The answer, and how long it is to be kept back.
-fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (Response, Option<Duration>) {
+/// How long a fault keeps an answer back.
+fn kept_back(fault: FaultKind) -> Option<Duration> {
+    match fault {
+        FaultKind::Hang | FaultKind::HangAfter => Some(HANG),
+        FaultKind::Slow => Some(SLOW),
+        FaultKind::Stale
+        | FaultKind::Error500
+        | FaultKind::Error502After
+        | FaultKind::RateLimited
+        | FaultKind::Secondary => None,
+    }
+}
+
+/// The answer, and the fault that hit it.
+fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (Response, Option<FaultKind>) {
     world.tick();
     let call = Call::new(parts, body);
     let fault = match world.read(|state, now| admit(state, now, &call, &parts.headers)) {
@@ -67,18 +82,6 @@ fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (
     let done = |stale: bool| match call.method.as_str() {
         "GET" => world.read(|state, now| route::route(state, now, &call, stale)),
         _ => world.change(|state, now| route::route(state, now, &call, stale)),
-    };
-    let kept = match fault {
-        Some(FaultKind::Hang | FaultKind::HangAfter) => Some(HANG),
-        Some(FaultKind::Slow) => Some(SLOW),
-        Some(
-            FaultKind::Stale
-            | FaultKind::Error500
-            | FaultKind::Error502After
-            | FaultKind::RateLimited
-            | FaultKind::Secondary,
-        )
-        | None => None,
     };
     let mut success = false;
     let mut done = |stale: bool| {
@@ -100,7 +103,7 @@ fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (
         )
         .with("retry-after", "2"),
     };
-    (finish(world, (&call, success), &parts.headers, answer), kept)
+    (finish(world, (&call, success), &parts.headers, answer), fault)
 }
 
 /// Lets a request in, or says why not. Takes the fault that hits it.

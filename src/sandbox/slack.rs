@@ -54,6 +54,7 @@ pub use message::{Button, Ephemeral, Message, MessageRef, View};
 pub use people::{APP, APP_TOKEN, BOT, BOT_TOKEN, BOT_USER, Channel, DOMAIN, Group, OTHER_TEAM, Person, Role, TEAM};
 pub use wire::Disconnect;
 
+use super::record::Record;
 use crate::clock::Clock;
 use crate::http::{Request, Response, respond};
 use state::State;
@@ -185,12 +186,19 @@ pub enum SlackAct {
 pub struct Workspace {
     state: Arc<Mutex<State>>,
     changes: watch::Sender<u64>,
+    record: Record,
 }
 
 impl Workspace {
     /// A workspace with its people and channels and no messages.
     pub fn new(clock: Clock) -> Workspace {
-        Workspace { state: Arc::new(Mutex::new(State::new(clock))), changes: watch::Sender::new(0) }
+        let state = Arc::new(Mutex::new(State::new(clock)));
+        Workspace { state, changes: watch::Sender::new(0), record: Record::default() }
+    }
+
+    /// It writes down there what passes over its wires.
+    pub(crate) fn recorded(self, record: Record) -> Workspace {
+        Workspace { record, ..self }
     }
 
     /// The bot token that the Web API takes.

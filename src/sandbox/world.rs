@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::record::Record;
 use crate::clock::Clock;
 
 mod act;
@@ -40,18 +41,29 @@ pub(crate) const MACHINE_USER: &str = "lockkeeper-bot";
 pub struct World {
     clock: Clock,
     state: Arc<Mutex<State>>,
+    record: Record,
 }
 
 impl World {
     /// A world with people but without repositories.
     pub fn new(clock: Clock) -> World {
-        World { clock, state: Arc::default() }
+        World { clock, state: Arc::default(), record: Record::default() }
     }
 
     /// A world with five repositories in the shapes of `facts/github.md`, section 1.3, each deployed once, yesterday.
     pub fn hypothesis(clock: Clock) -> World {
         let state = seed::hypothesis(clock.now());
-        World { clock, state: Arc::new(Mutex::new(state)) }
+        World { clock, state: Arc::new(Mutex::new(state)), record: Record::default() }
+    }
+
+    /// Its services write down there what passes over their wires.
+    pub(crate) fn recorded(self, record: Record) -> World {
+        World { record, ..self }
+    }
+
+    /// Where its services write down what passes over their wires.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
     }
 
     /// Does what a person (or fate) does; a sentence of what happened, or why it could not.

@@ -1,7 +1,9 @@
 //! A town of its own for each story: a pretend world, a bot in it, and the hands to act on both.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockkeeper::bot::Bot;
@@ -80,6 +82,7 @@ impl Town {
     pub async fn without_bot(settings: &str) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let sandbox = Sandbox::open(([127, 0, 0, 1], 0).into(), data.path()).await.expect("a sandbox");
+        record(&sandbox);
         Self { sandbox, settings: settings.to_owned(), bot: None, reroute: None, redis: None, data }
     }
 
@@ -261,6 +264,16 @@ impl Town {
         assert!(complaints.is_empty(), "the world complains: {complaints:#?}");
         self.sandbox.close().await;
     }
+}
+
+/// Has the wire written down for `tests/judge`, where `tests/run` says: a file for each sandbox, called after the story.
+fn record(sandbox: &Sandbox) {
+    static OPENED: AtomicUsize = AtomicUsize::new(0);
+    let Some(folder) = std::env::var_os("WIRE_RECORD") else { return };
+    let story = std::env::var("NEXTEST_TEST_NAME").expect("a story that nextest tells");
+    let (process, nth) = (std::process::id(), OPENED.fetch_add(1, Ordering::Relaxed));
+    let file = format!("{}.{process}.{nth}.jsonl", story.replace("::", "."));
+    sandbox.record(&Path::new(&folder).join(file)).expect("a record");
 }
 
 /// Text as a story compares it: times of day are left out.

@@ -42,22 +42,24 @@ pub(super) async fn method(
     };
     let body = body.to_bytes();
     let said = arguments(&head, &body).map_or(Value::Null, |args| Value::Object(args.0));
-    let answer = || workspace.with(|state| state.call(name, &head, &body));
-    let reply = troubled(workspace, (name, said), shutdown, answer).await;
-    match &reply.body {
+    let (reply, trouble) = troubled(workspace, name, said, || workspace.with(|state| state.call(name, &head, &body)));
+    let response = match &reply.body {
         Value::Null => reply.send(respond(reply.status, "text/html", "<html>upstream connect error</html>")),
         body => reply.send(respond_json(reply.status, body)),
-    }
+    };
+    passed(workspace, (&head, &body), response, trouble, shutdown).await
 }
 
 /// Answers a POST to a `response_url`.
 pub(super) async fn response_url(workspace: &Workspace, request: Request, shutdown: CancellationToken) -> Response {
-    let path = request.uri().path().to_owned();
-    let is_json = request.method() == Verb::POST && content_type(request.headers()) == "application/json";
-    let Ok(body) = Limited::new(request.into_body(), MAX_BODY).collect().await else {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let is_json = head.method == Verb::POST && content_type(&head.headers) == "application/json";
+    let Ok(sent) = Limited::new(body, MAX_BODY).collect().await else {
         return respond(400, "text/plain", "bad body");
     };
-    let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null);
+    let sent = sent.to_bytes();
+    let body: Value = serde_json::from_slice(&sent).unwrap_or(Value::Null);
     let answer = || {
         workspace.with(|state| {
             if !is_json {
@@ -68,18 +70,19 @@ pub(super) async fn response_url(workspace: &Workspace, request: Request, shutdo
             Reply::new(status, json!(text))
         })
     };
-    let reply = troubled(workspace, ("response_url", body.clone()), shutdown, answer).await;
+    let (reply, trouble) = troubled(workspace, "response_url", body.clone(), answer);
     let text = reply.body.as_str().unwrap_or_default().to_owned();
-    reply.send(respond(reply.status, "text/plain", text))
+    let response = reply.send(respond(reply.status, "text/plain", text));
+    passed(workspace, (&head, &sent), response, trouble, shutdown).await
 }
 
 /// Answers a call unless a fault is in the way, and remembers both.
-async fn troubled(
+fn troubled(
     workspace: &Workspace,
-    (method, body): (&str, Value),
-    shutdown: CancellationToken,
+    method: &str,
+    body: Value,
     answer: impl FnOnce() -> Reply,
-) -> Reply {
+) -> (Reply, Option<Trouble>) {
     let trouble = workspace.with(|state| state.faults.meet(method));
     let reply = match &trouble {
         None => answer(),
@@ -98,13 +101,26 @@ async fn troubled(
     };
     let call = Call { method: method.to_owned(), body, status: reply.status, answer: reply.body.clone() };
     workspace.with(|state| state.remember(call));
+    (reply, trouble)
+}
+
+/// Writes both down, and keeps an answer back that hangs.
+async fn passed(
+    workspace: &Workspace,
+    request: (&hyper::http::request::Parts, &Bytes),
+    response: Response,
+    trouble: Option<Trouble>,
+    shutdown: CancellationToken,
+) -> Response {
+    let fault = trouble.as_ref().map(|trouble| format!("{trouble:?}"));
+    workspace.record.exchange("slack", (request.0, request.1), &response, fault).await;
     if matches!(trouble, Some(Trouble::Hang | Trouble::HangAfter)) {
         tokio::select! {
             () = tokio::time::sleep(HANG) => {}
             () = shutdown.cancelled() => {}
         }
     }
-    reply
+    response
 }
 
 impl Reply {

@@ -124,13 +124,20 @@ async fn frames(
         };
         let sent = tokio::select! {
             order = inbox.recv() => match order {
-                Some(Order::Say(text)) => socket.send(Message::text(text)).await,
+                Some(Order::Say(text)) => {
+                    workspace.record.frame("slack", id, &text);
+                    socket.send(Message::text(text)).await
+                }
                 Some(Order::Close(after)) => { close_at = Some(Instant::now() + after); Ok(()) }
                 Some(Order::Drop) | None => return End::Dropped,
                 Some(Order::GoSilent) => return End::Silent,
             },
             frame = socket.next() => match frame {
-                Some(Ok(Message::Text(text))) => { workspace.with(|state| state.hear(id, &text)); Ok(()) }
+                Some(Ok(Message::Text(text))) => {
+                    workspace.record.frame("app", id, &text);
+                    workspace.with(|state| state.hear(id, &text));
+                    Ok(())
+                }
                 Some(Ok(Message::Binary(_))) => { workspace.complain("a binary frame"); Ok(()) }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Theirs,
