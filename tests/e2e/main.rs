@@ -14,6 +14,7 @@ mod forward;
 mod hands;
 mod hostile;
 mod journey;
+mod judged;
 mod killed;
 mod mending;
 mod outside;

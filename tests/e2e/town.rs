@@ -267,7 +267,7 @@ impl Town {
 }
 
 /// Has the wire written down for `tests/judge`, where `tests/run` says: a file for each sandbox, called after the story.
-fn record(sandbox: &Sandbox) {
+pub fn record(sandbox: &Sandbox) {
     static OPENED: AtomicUsize = AtomicUsize::new(0);
     let Some(folder) = std::env::var_os("WIRE_RECORD") else { return };
     let story = std::env::var("NEXTEST_TEST_NAME").expect("a story that nextest tells");

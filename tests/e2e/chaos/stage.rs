@@ -108,6 +108,7 @@ impl<'a> Stage<'a> {
     pub async fn open(plan: &'a Plan) -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let sandbox = Sandbox::open(([127, 0, 0, 1], 0).into(), data.path()).await.expect("a sandbox");
+        record(&sandbox);
         sandbox.workspace.set_group("S0DEVS", &APPROVERS.map(|(slack, _)| slack));
         let redis = if plan.redis { Some(Redis::start().await) } else { None };
         let mut stage = Self {
