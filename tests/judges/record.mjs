@@ -71,7 +71,7 @@ export function mustRefuse(name, judge, good, broken) {
 /** What ajv found, in one line: of the branches of a union the one that got furthest. */
 export function worst(errors) {
   // Branches of another kind (a section's, where a header is judged) have nothing to say.
-  const branch = (error) => error.schemaPath.replace(/\/properties\/.*/, "");
+  const branch = (error) => error.schemaPath.replace(/\/(properties\/.*|required|(additional|unevaluated)Properties)$/, "");
   const kind = ({ instancePath, keyword }) => instancePath.endsWith("/type") && ["const", "enum"].includes(keyword);
   const strange = errors.filter(kind).map((error) => [branch(error), error.instancePath.slice(0, -"/type".length)]);
   const near = errors.filter((error) => !strange.some(([of, at]) => branch(error) === of && error.instancePath.startsWith(at)));

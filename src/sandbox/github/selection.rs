@@ -68,3 +68,28 @@ fn tokens(query: &str) -> Vec<&str> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Selection;
+
+    #[test]
+    fn an_answer_has_what_was_asked_for() {
+        let query = "query($o:String!){ repository(owner:$o, filter:{name:\"x\"}){ object { ... on Commit { oid author{login} } } } }";
+        let commit = json!({"oid": "1", "message": "hi", "author": {"login": "ana", "id": 1}});
+        let mut answer = json!({"repository": {"id": 1, "object": commit}, "viewer": {}});
+        Selection::of(query).prune(&mut answer);
+        assert_eq!(answer, json!({"repository": {"object": {"oid": "1", "author": {"login": "ana"}}}}));
+    }
+
+    #[test]
+    fn lists_are_answered_item_by_item_and_nothing_by_nothing() {
+        let mut answer = json!({"nodes": [{"a": 1, "b": 2}, null]});
+        Selection::of("{ nodes { b } }").prune(&mut answer);
+        assert_eq!(answer, json!({"nodes": [{"b": 2}, null]}));
+        Selection::of("").prune(&mut answer);
+        assert_eq!(answer, json!({}));
+    }
+}

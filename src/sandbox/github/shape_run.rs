@@ -63,7 +63,7 @@ impl Shape<'_> {
         json!({
             "state": if review.approved { "approved" } else { "rejected" }, "comment": review.comment,
             "user": self.user(&review.by),
-            "environments": environments.map(|environment| self.environment(environment)).collect::<Vec<_>>(),
+            "environments": environments.map(|environment| self.environment_in_short(environment)).collect::<Vec<_>>(),
         })
     }
 
