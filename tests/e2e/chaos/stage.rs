@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::bot::{Diary, Mortal};
 use super::plan::{APPROVERS, DEVELOPERS, Moment, Page, Plan, Site, Step, Wish};
 use crate::redis::Redis;
-use crate::town::DEPLOYS;
+use crate::town::{DEPLOYS, record};
 
 /// How long people wait for something to click, and everybody for the bot to look.
 const A_MOMENT: Duration = Duration::from_millis(1_500);
