@@ -42,7 +42,7 @@ export const EXPECTED = [
 const ANYWHERE = [401, 403, 404, 429, 500, 502, 503, 504];
 // 2. An error has a body, also where the description gives it none.
 const ERROR = { "application/json": { schema: { $ref: "#/components/schemas/basic-error" } } };
-// 3. A review of what nobody waits for any more is refused so: seen at GitHub, and not described.
+// 3. A review of what nobody waits for any more is refused so: GitHub is known for it, and does not describe it.
 const ALSO = { "POST /repos/{owner}/{repo}/actions/runs/{run_id}/pending_deployments": [422] };
 // 4. Conditional requests are answered with 304 wherever there is a GET (judgeAnswer).
 
