@@ -108,17 +108,19 @@ impl App {
     }
 
     /// The run that took a cancelled run's place: the last that started after it and before its end. Nothing at GitHub names
-    /// it (`facts/github.md` 4.7).
+    /// it (`facts/github.md` 4.7). One that was started again since took the place when it was first created.
     pub fn superseder(&self, tracked: &Tracked) -> Option<&Tracked> {
         let run = &tracked.run;
-        let born = |other: &Tracked| (other.run.started_at, other.run.id);
-        let later = || self.state.runs.values().filter(|other| born(other) > (run.started_at, run.id));
-        let before_end = later().filter(|other| other.run.started_at <= run.updated_at).max_by_key(|other| born(other));
-        before_end.or_else(|| {
-            later()
-                .filter(|other| other.run.started_at <= hours::later(run.updated_at, SLACK))
-                .min_by_key(|other| born(other))
-        })
+        let births = self.state.runs.values().flat_map(|other| {
+            let starts = [other.run.created_at, other.run.started_at];
+            starts.map(|at| ((at, other.run.id), other))
+        });
+        let later =
+            || births.clone().filter(|(born, other)| *born > (run.started_at, run.id) && other.run.id != run.id);
+        let before_end = later().filter(|((at, _), _)| *at <= run.updated_at).max_by_key(|(born, _)| *born);
+        let soon = hours::later(run.updated_at, SLACK);
+        let soon_after = || later().filter(|((at, _), _)| *at <= soon).min_by_key(|(born, _)| *born);
+        before_end.or_else(soon_after).map(|(_, other)| other)
     }
 }
 

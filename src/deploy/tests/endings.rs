@@ -308,3 +308,24 @@ fn a_run_of_the_end_of_time_is_lived_with() {
         story.said.clear();
     }
 }
+
+/// It was cancelled before any job began, so GitHub says nothing about it.
+#[test]
+fn a_run_stays_replaced_when_its_successor_is_started_again() {
+    let mut story = Story::new();
+    story.merge("ana-gh", "Fix RPC").look().pass(1).merge("ana-gh", "Bump zope").why.clear();
+    story.look();
+    let replaced = "*h · run 812* · [Fix RPC] · ↪️ replaced by [run 813], which ships its changes too";
+    assert_eq!(story.notice(812), replaced);
+    story.pass(5).finish(Conclusion::Failure).look().heard();
+    story.pass(5);
+    let now = story.now;
+    let (run, details) = story.newest();
+    (run.attempt, run.status, run.conclusion) = (2, Status::InProgress, None);
+    (run.started_at, run.updated_at) = (now, now);
+    details.jobs.clear();
+    story.look();
+    let tracked = &story.app.state.runs[&story.runs[story.runs.len() - 2].0.id];
+    assert_eq!(story.app.notice(tracked, story.now).to_string(), replaced);
+    story.heard();
+}

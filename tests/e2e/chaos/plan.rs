@@ -272,7 +272,10 @@ fn scene(rng: &mut Rng, app: usize) -> Vec<Step> {
         0..4 => {
             let approve = slack(who, approving(rng));
             let end = [every.clone(), every.clone(), broken, merge.clone()][rng.usize(..4)].clone();
-            vec![merge, every, approve, end]
+            // The worst moment to die.
+            let at = Moment::GitHub { only: "POST /repos", nth: 1, done: rng.bool() };
+            let death = (rng.u8(..3) == 0).then(|| Step::Kill { at, down: rng.usize(..2) });
+            [merge, every].into_iter().chain(death).chain([approve, end]).collect()
         }
         // A newer one comes between the question and the answer.
         4..6 => {
@@ -305,7 +308,8 @@ fn scene(rng: &mut Rng, app: usize) -> Vec<Step> {
         10 => {
             let one = APPROVERS[by].0;
             let gone = |gone| Step::Account { who: one, gone };
-            vec![every.clone(), gone(true), slack(vec![one], Wish::Old(rng.usize(..50))), gone(false), every]
+            let tries = slack(vec![one], approving(rng));
+            vec![merge, every.clone(), gone(true), tries, gone(false), every]
         }
         _ => vec![Step::Page { app, by, what: page(rng) }, some, slack(who, wish(rng))],
     }
