@@ -2,6 +2,7 @@
 //! talking in `inbox`, `watch` and `outbox`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -21,6 +22,7 @@ use crate::deploy::app::App;
 use crate::deploy::policy::Policy;
 use crate::desk::{Desk, Office};
 use crate::github::{GitHub, GitHubError};
+use crate::hooks::Hooks;
 use crate::inbox::Inbox;
 use crate::lead::Lead;
 use crate::outbox;
@@ -98,6 +100,7 @@ impl Bot {
         }
         let bells = || config.apps.keys().map(|name| (name.clone(), Arc::new(Notify::new()))).collect();
         let (looks, surveys) = (bells(), bells());
+        let hints = config.apps.keys().map(|name| (name.clone(), watch::Sender::new(0))).collect();
         let people = People::new(slack.clone(), &identity.team_id);
         let home = Home { team_id: identity.team_id, app_id: None };
         let (sockets, memory, heralding) = (SocketHealth::default(), Default::default(), Default::default());
@@ -116,11 +119,20 @@ impl Bot {
             lead: Lead::default(),
             desks,
             looks,
+            hints,
             surveys,
             memory,
             heralding,
         };
         Ok(Self { shell: Arc::new(shell), home, listener, clerks, closing })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.listener.local_addr().context("ask where it listens")
     }
 
     /// What its parts share.
@@ -157,7 +169,9 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
             desk: desk.clone(),
             now: shell.surveys[name].clone(),
         };
-        let watcher = Watcher { shell: shell.clone(), name: name.clone(), settings: settings.clone(), desk, now };
+        let hints = shell.hints[name].subscribe();
+        let watcher =
+            Watcher { shell: shell.clone(), name: name.clone(), settings: settings.clone(), desk, now, hints };
         if settings.aws {
             let keeper = Keeper { shell: shell.clone(), name: name.clone() };
             watching.spawn(vital("a keeper of variables", keeper.run(watch.clone()), watch.clone(), leave.clone()));
@@ -171,7 +185,8 @@ async fn turn(shell: Arc<Shell>, home: Home, listener: TcpListener, shutdown: Ca
         move || telemetry::readiness(&shell)
     };
     info!(apps = shell.config.apps.len(), listen = %listener.local_addr()?, "Lockkeeper starts");
-    watching.spawn(server::serve(listener, watch.clone(), readiness));
+    let hooks = Hooks::new(shell.clone()).map(Arc::new);
+    watching.spawn(server::serve(listener, watch.clone(), readiness, hooks));
     watching.spawn(vital("the telemetry", telemetry::run(shell.clone(), watch.clone()), watch.clone(), leave.clone()));
     let outbox = outbox::run(shell.clone(), perform.clone());
     performing.spawn(vital("the outbox", outbox, perform.clone(), leave.clone()));

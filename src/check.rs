@@ -43,6 +43,7 @@ pub async fn check(config: &Config) -> bool {
             findings.of(&format!("{} can be written", config.data.display()), Embedded::open(&config.data).map(|_| ()));
         }
     }
+    check_webhook(config, &mut findings);
     let github = GitHub::new(&config.github.api_url, config.github.token.clone());
     let slack = Slack::new(&config.slack.api_url, config.slack.bot_token.clone(), config.slack.app_token.clone());
     if let Some(slack) = findings.take("the Slack client", slack) {
@@ -67,6 +68,22 @@ async fn check_redis(url: &SecretString, findings: &mut Findings) {
         findings.note(
             "Redis writes no append-only file, so a crash may lose decisions: appendonly yes, and appendfsync always to lose none",
         );
+    }
+}
+
+/// Whether GitHub's deliveries arrive can only be seen at GitHub; what is set up here can be said.
+fn check_webhook(config: &Config, findings: &mut Findings) {
+    let (polling, at) = (&config.polling, config.listen);
+    if config.github.webhook_secret.is_none() {
+        let (active, idle) = (polling.active.as_secs(), polling.idle.as_secs());
+        findings.note(&format!("no webhooks (GITHUB_WEBHOOK_SECRET is not set): GitHub is asked every {active} s while something goes on, every {idle} s otherwise"));
+        return;
+    }
+    findings.well(&format!("GitHub's webhooks are taken at {at}, /github/webhook: its page of recent deliveries shows 202 for each, 404 where the secret is another one"));
+    if at.ip().is_loopback() {
+        findings.note(&format!(
+            "GitHub cannot reach {at} itself: a proxy with TLS has to pass /github/webhook on, and nothing else"
+        ));
     }
 }
 

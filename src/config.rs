@@ -35,7 +35,7 @@ pub struct Config {
     pub data: PathBuf,
     /// The shared store, instead of the embedded one: `redis://` or `rediss://`, perhaps with a password.
     pub redis: Option<SecretString>,
-    /// Where `/live`, `/ready` and `/metrics` are served.
+    /// Where `/live`, `/ready`, `/metrics` and `/github/webhook` are served.
     pub listen: SocketAddr,
     /// The slash command with its slash: `/deploy`.
     pub command: String,
@@ -65,7 +65,7 @@ pub struct GitHubSettings {
     pub api_url: String,
     /// Of a user who is a required reviewer.
     pub token: SecretString,
-    /// Signs GitHub's webhooks.
+    /// Signs GitHub's webhooks; without it none are taken.
     pub webhook_secret: Option<SecretString>,
 }
 
@@ -182,15 +182,9 @@ impl Config {
     /// What works but is hardly meant: one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let locked = self.apps.iter().filter(|(_, app)| app.policy.approvers.is_empty());
-        let mut warnings: Vec<String> = locked
+        locked
             .map(|(name, _)| format!("apps.{name}: nobody can approve, no approvers are configured; fill [approvers]"))
-            .collect();
-        if self.github.webhook_secret.is_some() {
-            warnings.push(
-                "GITHUB_WEBHOOK_SECRET: this version does not serve /github/webhook yet; GitHub is polled".to_owned(),
-            );
-        }
-        warnings
+            .collect()
     }
 }
 

@@ -6,6 +6,7 @@
 //! does both: reads are repeated here, few times and only where the network or a 5xx is to blame; writes never.
 
 pub mod approvals;
+mod budget;
 pub mod changes;
 pub mod discovery;
 pub mod dispatch;
@@ -17,6 +18,7 @@ pub mod proposals;
 pub mod revert;
 pub mod rights;
 pub mod runs;
+pub mod webhook;
 pub mod workflow_file;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,12 +35,15 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
-use error::{broken, clean, complaint, limited_until, odd, too_slow};
+use budget::{Bucket, Limits};
+use error::{Limit, broken, clean, complaint, limit, odd, too_slow};
 use etag::{Answers, Known};
 
 use crate::clock::Clock;
 
+pub use budget::{Budget, Purpose};
 pub use error::GitHubError;
 
 /// The largest answer that is read, in bytes: a page of 100 pull requests with the longest descriptions has half of it.
@@ -47,11 +52,14 @@ const MAX_BODY: usize = 16 << 20;
 const MAX_COMPARISON: usize = 48 << 20;
 /// GitHub's largest page.
 const PER_PAGE: usize = 100;
+/// How many requests all watchers together have under way at most; people's do not wait for them. GitHub allows a hundred in all.
+const AT_ONCE: usize = 16;
 
 /// A client of GitHub's REST and GraphQL APIs. Clones share connections, cache and limits.
 #[derive(Clone)]
 pub struct GitHub {
     shared: Arc<Shared>,
+    purpose: Purpose,
 }
 
 struct Shared {
@@ -59,6 +67,7 @@ struct Shared {
     clock: Clock,
     patience: Patience,
     memory: Mutex<Memory>,
+    watching: Semaphore,
 }
 
 /// How long anything may take.
@@ -96,33 +105,12 @@ impl Default for Patience {
 #[derive(Default)]
 struct Memory {
     answers: Answers,
-    budget: Option<Budget>,
+    limits: Limits,
     last_success: Option<Timestamp>,
-    rest_blocked: Option<Timestamp>,
-    graphql_blocked: Option<Timestamp>,
-}
-
-/// The hourly allowance of REST requests, as the newest answer stated it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Requests an hour.
-    pub limit: u64,
-    /// Requests left.
-    pub remaining: u64,
-    /// Requests spent.
-    pub used: u64,
-    /// When the hour is over.
-    pub reset: Timestamp,
 }
 
 /// What the calls of this client give.
 pub type Result<T> = std::result::Result<T, GitHubError>;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Bucket {
-    Rest,
-    GraphQl,
-}
 
 struct Question<'a> {
     method: Method,
@@ -196,12 +184,18 @@ impl GitHub {
             .set_write_timeout(Some(patience.attempt))
             .build()
             .context("build the GitHub client")?;
-        Ok(Self { shared: Arc::new(Shared { api, clock, patience, memory: Mutex::default() }) })
+        let (memory, watching) = (Mutex::default(), Semaphore::new(AT_ONCE));
+        Ok(Self { shared: Arc::new(Shared { api, clock, patience, memory, watching }), purpose: Purpose::Person })
+    }
+
+    /// The same client, for something else.
+    pub fn on(&self, purpose: Purpose) -> Self {
+        Self { shared: self.shared.clone(), purpose }
     }
 
     /// The REST allowance, once an answer has stated it.
     pub fn budget(&self) -> Option<Budget> {
-        self.memory().budget
+        self.memory().limits.budget(Bucket::Rest)
     }
 
     /// When GitHub last answered as it should.
@@ -284,7 +278,11 @@ impl GitHub {
         match error.kind.as_deref() {
             Some("RATE_LIMITED") => {
                 let now = self.shared.clock.now();
-                let until = self.memory().block(Bucket::GraphQl, now + SignedDuration::from_mins(5), now);
+                let mut memory = self.memory();
+                let reset =
+                    memory.limits.budget(Bucket::GraphQl).map(|budget| budget.reset).filter(|reset| *reset > now);
+                let until = reset.unwrap_or(now + SignedDuration::from_mins(5));
+                let until = memory.limits.block(Bucket::GraphQl, Limit::Primary(until), now);
                 GitHubError::RateLimited { until }
             }
             Some("NOT_FOUND") => GitHubError::NotFound,
@@ -298,6 +296,10 @@ impl GitHub {
 
     /// Asks something that may be asked again.
     async fn ask(&self, question: &Question<'_>) -> Result<Answer> {
+        let _turn = match self.purpose {
+            Purpose::Person => None,
+            Purpose::Active | Purpose::Idle => self.shared.watching.acquire().await.ok(),
+        };
         self.refuse_while_limited(question.bucket())?;
         let patience = &self.shared.patience;
         let attempts = async {
@@ -343,20 +345,18 @@ impl GitHub {
     fn judge(&self, question: &Question<'_>, answer: Answer) -> Result<Answer> {
         let now = self.shared.clock.now();
         let bucket = question.bucket();
+        budget::count(bucket, question.path, answer.status == StatusCode::NOT_MODIFIED);
         let mut memory = self.memory();
-        if bucket == Bucket::Rest
-            && let Some(budget) = Budget::read(&answer.headers)
-        {
-            memory.budget = Some(budget);
-        }
+        memory.limits.note(bucket, &answer.headers);
         if answer.status.is_success() || answer.status == StatusCode::NOT_MODIFIED {
+            memory.limits.answered();
             memory.last_success = Some(now);
             return Ok(answer);
         }
         let message = complaint(&answer.body);
         Err(match answer.status.as_u16() {
-            403 | 429 => match limited_until(&answer, &message, now) {
-                Some(until) => GitHubError::RateLimited { until: memory.block(bucket, until, now) },
+            403 | 429 => match limit(&answer, &message, now) {
+                Some(limit) => GitHubError::RateLimited { until: memory.limits.block(bucket, limit, now) },
                 None => GitHubError::Forbidden(message),
             },
             401 => GitHubError::Unauthorized,
@@ -368,41 +368,7 @@ impl GitHub {
     }
 
     fn refuse_while_limited(&self, bucket: Bucket) -> Result<()> {
-        match self.memory().blocked(bucket) {
-            Some(until) if *until > self.shared.clock.now() => Err(GitHubError::RateLimited { until: *until }),
-            Some(_) | None => Ok(()),
-        }
-    }
-}
-
-impl Memory {
-    fn blocked(&mut self, bucket: Bucket) -> &mut Option<Timestamp> {
-        match bucket {
-            Bucket::Rest => &mut self.rest_blocked,
-            Bucket::GraphQl => &mut self.graphql_blocked,
-        }
-    }
-
-    /// Remembers that nothing may be asked until then, but never for longer than the hour after which limits start anew.
-    fn block(&mut self, bucket: Bucket, until: Timestamp, now: Timestamp) -> Timestamp {
-        let until = until.min(now + SignedDuration::from_mins(61));
-        *self.blocked(bucket) = Some(until);
-        until
-    }
-}
-
-impl Budget {
-    fn read(headers: &HeaderMap) -> Option<Self> {
-        // Search and code scanning have allowances of their own.
-        if headers.get("x-ratelimit-resource").is_some_and(|resource| resource != "core") {
-            return None;
-        }
-        Some(Self {
-            limit: number(headers, "x-ratelimit-limit")?,
-            remaining: number(headers, "x-ratelimit-remaining")?,
-            used: number(headers, "x-ratelimit-used").unwrap_or_default(),
-            reset: timestamp(number(headers, "x-ratelimit-reset")?)?,
-        })
+        self.memory().limits.allow(bucket, self.purpose, self.shared.clock.now())
     }
 }
 

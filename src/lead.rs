@@ -14,9 +14,6 @@ use crate::store::{Fence, Store};
 
 /// How long a leader leads without saying so again.
 pub const TERM: Duration = Duration::from_secs(6);
-/// How often it says so, and how often the others look what has changed. Both together bound how long nobody watches after a leader
-/// died: 8 s.
-pub const TURN: Duration = Duration::from_secs(2);
 
 /// Whether this replica leads.
 pub struct Lead {
@@ -42,7 +39,7 @@ impl Lead {
         }
     }
 
-    /// Whether this replica leads now.
+    /// Whether this replica leads now, as far as it knows.
     pub fn leads(&self) -> bool {
         self.fence.borrow().is_some()
     }

@@ -6,7 +6,7 @@
 //! | part | modules |
 //! |---|---|
 //! | **The domain**: every rule and every text. Pure and synchronous | [`deploy`] |
-//! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all, [`shell`] is what its parts share; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub and at Elastic Beanstalk, on the one replica that has the [`lead`], [`herald`] reminds people afterwards, [`desk`] decides and commits, [`outbox`] performs; [`variables`] looks at environment variables |
+//! | **The shell**: what waits and talks, and decides nothing | [`bot`] starts and joins all, [`shell`] is what its parts share; [`inbox`] takes what people do, [`questions`] answers what changes nothing, [`watch`] looks at GitHub and at Elastic Beanstalk, on the one replica that has the [`lead`], [`hooks`] has it look sooner, [`herald`] reminds people afterwards, [`desk`] decides and commits, [`outbox`] performs; [`variables`] looks at environment variables |
 //! | **The clients**, concrete, each with a base URL | [`slack`], [`github`], [`beanstalk`] |
 //! | **What is remembered** | [`store`] |
 //! | **Round about** | [`config`], [`check`], [`server`] and [`telemetry`] (seen from outside), [`log`], [`http`], [`clock`] |
@@ -134,6 +134,7 @@ pub mod deploy;
 pub mod desk;
 pub mod github;
 pub mod herald;
+pub mod hooks;
 pub mod http;
 pub mod inbox;
 pub mod lead;

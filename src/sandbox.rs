@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bot;
+use crate::bot::Bot;
 use crate::clock::Clock;
 use crate::config::{Config, Mistake, Polling};
 use record::Record;
@@ -51,6 +51,8 @@ client = "hypothesis/client"
 
 /// Where the AWS SDK looks for an address. A bot in the sandbox's own process is told by its settings.
 const BEANSTALK: &str = "AWS_ENDPOINT_URL_ELASTIC_BEANSTALK";
+/// What signs the pretend GitHub's webhooks, once one is set up.
+pub const HOOK_SECRET: &str = "sandbox-canary-hook-secret";
 /// How often the bot looks at the pretend GitHub, which has no budget to protect.
 const POLLING: Polling = Polling { active: Duration::from_millis(500), idle: Duration::from_secs(1) };
 /// How often the world moves by itself.
@@ -79,7 +81,14 @@ impl Sandbox {
     /// # Errors
     /// When a port cannot be had.
     pub async fn open(page: SocketAddr, data: &Path) -> anyhow::Result<Self> {
-        let clock = Clock::default();
+        Self::open_at(Clock::default(), page, data).await
+    }
+
+    /// The same, by a clock of one's own.
+    ///
+    /// # Errors
+    /// When a port cannot be had.
+    pub async fn open_at(clock: Clock, page: SocketAddr, data: &Path) -> anyhow::Result<Self> {
         let record = Record::default();
         let world = World::hypothesis(clock.clone()).recorded(record.clone());
         let workspace = Workspace::new(clock.clone()).recorded(record.clone());
@@ -93,6 +102,7 @@ impl Sandbox {
         tasks.spawn(beanstalk::serve(beanstalk, world.clone(), shutdown.clone()));
         tasks.spawn(slack::serve(slack, workspace.clone(), shutdown.clone()));
         tasks.spawn(page::serve(page, workspace.clone(), panel(&world), shutdown.clone()));
+        tasks.spawn(github::deliver(world.clone(), shutdown.clone()));
         tasks.spawn(turn(world.clone(), shutdown.clone()));
         let environment = [
             ("SLACK_API_URL", format!("http://{at_slack}/api")),
@@ -100,6 +110,7 @@ impl Sandbox {
             ("SLACK_APP_TOKEN", workspace.app_token().to_owned()),
             ("GITHUB_API_URL", format!("http://{at_github}")),
             ("GITHUB_TOKEN", world.token()),
+            ("GITHUB_WEBHOOK_SECRET", HOOK_SECRET.to_owned()),
             (BEANSTALK, format!("http://{at_beanstalk}")),
             ("AWS_ACCESS_KEY_ID", "AKIAPRETENDPRETEND00".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "pretend".to_owned()),
@@ -136,6 +147,12 @@ impl Sandbox {
         &self.environment
     }
 
+    /// Sets up the webhook as the README says, for a bot that listens there.
+    pub fn set_up_hook(&self, at: SocketAddr) {
+        let events = ["push", "workflow_job", "workflow_run"];
+        self.world.set_up_hook(&format!("http://{at}/github/webhook"), HOOK_SECRET, &events);
+    }
+
     /// Ends the world.
     pub async fn close(self) {
         self.shutdown.cancel();
@@ -153,11 +170,18 @@ pub async fn run(port: u16, shutdown: CancellationToken) -> anyhow::Result<()> {
     let sandbox = Sandbox::open(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &data).await?;
     let config = sandbox.config(SETTINGS)?;
     println!("The sandbox is open: http://{}\nNothing leaves this machine. Ctrl-C ends it.", sandbox.page);
-    let result = bot::run(config, sandbox.clock.clone(), shutdown).await;
+    let result = run_bot(&sandbox, config, shutdown).await;
     sandbox.close().await;
     // The world is gone, so what the bot remembers of it is worth nothing.
     let _ = std::fs::remove_dir_all(&data);
     result
+}
+
+/// The bot with a webhook of the world's.
+async fn run_bot(sandbox: &Sandbox, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let bot = Bot::set_up(config, sandbox.clock.clone()).await?;
+    sandbox.set_up_hook(bot.address()?);
+    bot.run(shutdown).await
 }
 
 async fn listen() -> anyhow::Result<(TcpListener, SocketAddr)> {

@@ -1,5 +1,7 @@
-//! The bot's own routes: `/live`, `/ready` and `/metrics`. They are for machines that look after this one, and tell nobody a version,
-//! a setting or a secret; everything else is not there.
+//! The bot's own routes: `/live`, `/ready` and `/metrics` for machines that look after this one, and `/github/webhook` where there is a
+//! secret for it. They tell nobody a version, a setting or a secret; everything else is not there.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Method;
@@ -8,6 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::hooks::Hooks;
 use crate::http::{self, Request, Response};
 use crate::telemetry;
 
@@ -30,14 +33,19 @@ pub struct Check {
 }
 
 /// Serves until `shutdown`. `readiness` is asked at every `/ready`, so it has to be quick.
-pub async fn serve<R>(listener: TcpListener, shutdown: CancellationToken, readiness: R)
+pub async fn serve<R>(listener: TcpListener, shutdown: CancellationToken, readiness: R, hooks: Option<Arc<Hooks>>)
 where
     R: Fn() -> Readiness + Clone + Send + Sync + 'static,
 {
     let metrics = telemetry::recorder();
     http::serve(listener, shutdown, move |request| {
-        let answer = answer(&request, &readiness, metrics);
-        async move { answer }
+        let (readiness, hooks) = (readiness.clone(), hooks.clone());
+        async move {
+            match hooks.filter(|_| request.method() == Method::POST && request.uri().path() == "/github/webhook") {
+                Some(hooks) => hooks.take(request).await.unwrap_or_else(nothing),
+                None => answer(&request, readiness, metrics),
+            }
+        }
     })
     .await;
 }
@@ -70,7 +78,6 @@ fn ready(readiness: Readiness) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -105,7 +112,7 @@ mod tests {
                 ],
             }
         };
-        let server = tokio::spawn(serve(listener, shutdown.clone(), readiness));
+        let server = tokio::spawn(serve(listener, shutdown.clone(), readiness, None));
 
         let said = |text: &str| text.to_owned();
         assert_eq!(ask(address, "GET /live").await, (said("HTTP/1.1 200 OK"), said("live\n")));
@@ -146,7 +153,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, shutdown.clone(), Readiness::default));
+        let server = tokio::spawn(serve(listener, shutdown.clone(), Readiness::default, None));
         assert!(healthy(address).await);
         shutdown.cancel();
         server.await.unwrap();

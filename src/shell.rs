@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::beanstalk::Beanstalk;
 use crate::clock::Clock;
@@ -52,6 +52,8 @@ pub struct Shell {
     pub(crate) desks: BTreeMap<AppName, Desk>,
     /// Wakes each app's watcher.
     pub(crate) looks: BTreeMap<AppName, Arc<Notify>>,
+    /// Counts the webhooks about each app.
+    pub(crate) hints: BTreeMap<AppName, watch::Sender<u64>>,
     /// Wakes each app's watcher of servers.
     pub(crate) surveys: BTreeMap<AppName, Arc<Notify>>,
     pub(crate) memory: Mutex<Memory>,
@@ -90,6 +92,13 @@ impl Shell {
     pub fn look_now(&self, app: &AppName) {
         for look in [self.looks.get(app), self.surveys.get(app)].into_iter().flatten() {
             look.notify_one();
+        }
+    }
+
+    /// A webhook was about an app: its watchers look soon, once for a whole burst of them.
+    pub fn hint(&self, app: &AppName) {
+        if let Some(hints) = self.hints.get(app) {
+            hints.send_modify(|count| *count += 1);
         }
     }
 

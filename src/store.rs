@@ -119,6 +119,8 @@ pub struct Glance {
     pub version: Version,
     /// When it was last seen at GitHub.
     pub looked: Option<Timestamp>,
+    /// How often it was hinted at.
+    pub hints: u64,
 }
 
 impl Commit {
@@ -325,6 +327,14 @@ impl Store {
         match self {
             Self::Embedded(_) => Ok(BTreeMap::new()),
             Self::Redis(store) => store.glance(apps).await,
+        }
+    }
+
+    /// Tells whoever leads that something happened to an app: its [`Glance`] counts it. Where there are no others, nobody is told.
+    pub async fn hint(&self, app: &AppName) -> Result<()> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.hint(app).await,
         }
     }
 

@@ -14,8 +14,10 @@ use crate::deploy::name::{AppName, EnvName};
 use crate::deploy::pipeline::Environment;
 use crate::deploy::server::Unread;
 use crate::deploy::variable::{Inventory, Keys, Proposal};
+use crate::github::Purpose;
 use crate::shell::Shell;
 use crate::store::Fence;
+use crate::watch;
 
 /// Watches one app's open pull requests for variables that they require.
 pub struct Keeper {
@@ -39,7 +41,7 @@ impl Keeper {
             }
             well = looked.is_ok();
             tokio::select! {
-                () = tokio::time::sleep(self.shell.config.polling.idle.mul_f64(0.9 + fastrand::f64() * 0.2)) => {}
+                () = self.shell.clock.sleep(watch::idle_pause(&self.shell)) => {}
                 () = shutdown.cancelled() => return,
             }
         }
@@ -59,7 +61,7 @@ impl Keeper {
     async fn look(&self, fence: Fence) -> anyhow::Result<()> {
         let app = self.shell.desk(&self.name)?.app();
         let Some(pipeline) = app.pipeline() else { return Ok(()) };
-        let proposals = self.shell.github.proposals(pipeline).await?;
+        let proposals = self.shell.github.on(Purpose::Idle).proposals(pipeline).await?;
         if app.watches_proposals() || proposals.iter().any(|proposal| !proposal.requires.is_empty()) {
             let inventory =
                 Inventory { environments: read(&self.shell, &self.name, &app).await, proposals: Some(proposals) };

@@ -1,26 +1,31 @@
 //! The watcher of one app: reads the pipeline, looks at GitHub, finds out what the core wants to know, and tells it. It decides
-//! nothing: what happened outside is compared with what was known by the core. A webhook or an approval only makes it look now.
+//! nothing: what happened outside is compared with what was known by the core. A webhook or an approval only makes it look sooner; how
+//! often it looks by itself is in `cadence`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::AppSettings;
-use crate::deploy::event::{Event, Finding, Wanted};
-use crate::deploy::name::AppName;
+use crate::deploy::event::{Event, Finding, Look, Wanted};
+use crate::deploy::name::{AppName, RunId};
 use crate::deploy::pipeline::Pipeline;
+use crate::deploy::run::{Details, Run};
 use crate::desk::Desk;
-use crate::github::GitHubError;
+use crate::github::{GitHub, GitHubError, Purpose};
 use crate::herald;
 use crate::shell::Shell;
 use crate::store::Fence;
 
+mod cadence;
 pub mod leading;
 mod servers;
+
+use cadence::{Cause, Pace, Trust};
 
 pub use servers::ServerWatcher;
 
@@ -41,16 +46,28 @@ pub struct Watcher {
     pub desk: Desk,
     /// Makes it look now.
     pub now: Arc<Notify>,
+    /// Counts the webhooks, which make it look soon.
+    pub hints: watch::Receiver<u64>,
+}
+
+/// What a watcher keeps from look to look.
+#[derive(Default)]
+struct Kept {
+    /// When the workflow files were read.
+    discovered: Option<Timestamp>,
+    /// What it thinks of webhooks.
+    trust: Trust,
 }
 
 impl Watcher {
     /// Looks, and looks again: soon while a run goes on, later while nothing happens.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let mut discovered = None;
-        let mut healthy = true;
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut kept = Kept::default();
+        let (mut healthy, mut cause) = (true, Cause::Asked);
         loop {
+            let began = self.shell.clock.now();
             let looked = tokio::select! {
-                looked = self.led(&mut discovered) => looked,
+                looked = self.led(&mut kept, cause) => looked,
                 () = shutdown.cancelled() => return,
             };
             match looked {
@@ -60,37 +77,53 @@ impl Watcher {
                 Err(error) if healthy => warn!(app.name = %self.name, "could not look at GitHub: {error:#}"),
                 Err(_) => {}
             }
-            if let Some(budget) = self.shell.github.budget() {
-                metrics::gauge!("lockkeeper_github_requests_remaining").set(budget.remaining as f64);
-            }
             healthy = self.shell.note_look(&self.name);
-            tokio::select! {
-                () = tokio::time::sleep(self.pause()) => {}
-                () = self.now.notified() => {}
-                () = shutdown.cancelled() => return,
+            if let (Cause::Hint, Some(servers)) = (cause, self.shell.surveys.get(&self.name)) {
+                servers.notify_one();
             }
+            cause = tokio::select! {
+                cause = self.rest(began, kept.trust.is_announced()) => cause,
+                () = shutdown.cancelled() => return,
+            };
         }
     }
 
-    fn pause(&self) -> Duration {
-        let polling = &self.shell.config.polling;
-        let pause = if self.desk.app().is_active() { polling.active } else { polling.idle };
-        // All apps at once would be a burst every minute.
-        pause.mul_f64(0.9 + fastrand::f64() * 0.2)
+    /// Waits until there is reason to look again.
+    async fn rest(&mut self, began: Timestamp, announced: bool) -> Cause {
+        let (clock, active) = (self.shell.clock.clone(), self.desk.app().is_active());
+        tokio::select! {
+            () = clock.sleep(pause(&self.shell, active, announced)) => return Cause::Time,
+            () = self.now.notified() => return Cause::Asked,
+            Ok(()) = self.hints.changed() => {}
+        }
+        // Webhooks come in bursts, and a moment before GitHub's lists show what they are about. What comes while it waits is looked at
+        // too; what comes while it looks makes it look again.
+        let between = pause(&self.shell, true, false);
+        let since = Duration::try_from(clock.now().duration_since(began)).unwrap_or_default();
+        tokio::select! {
+            () = clock.sleep(between.saturating_sub(since).max(between / 10)) => Cause::Hint,
+            () = self.now.notified() => Cause::Asked,
+        }
     }
 
     /// Looks, once this replica leads.
-    async fn led(&self, discovered: &mut Option<Timestamp>) -> anyhow::Result<()> {
+    async fn led(&mut self, kept: &mut Kept, cause: Cause) -> anyhow::Result<()> {
         let fence = self.shell.lead.led().await;
-        self.look(discovered, fence).await
+        self.hints.mark_unchanged();
+        self.look(kept, cause, fence).await
     }
 
-    async fn look(&self, discovered: &mut Option<Timestamp>, fence: Fence) -> anyhow::Result<()> {
+    async fn look(&self, kept: &mut Kept, cause: Cause, fence: Fence) -> anyhow::Result<()> {
         // Time goes by for the core as well when GitHub is away.
         self.desk.observed(Event::Tick, fence).await?;
-        let pipeline = self.pipeline(discovered, fence).await?;
-        let look = self.shell.github.look(&pipeline).await?;
-        self.desk.observed(Event::Seen(look), fence).await?;
+        let quiet = cause == Cause::Time && !self.desk.app().is_active();
+        let github = self.shell.github.on(if quiet { Purpose::Idle } else { Purpose::Active });
+        let pipeline = self.pipeline(&github, &mut kept.discovered, fence).await?;
+        let look = github.look(&pipeline).await?;
+        if kept.trust.judge(cause, &look, *self.hints.borrow()) {
+            info!(app.name = %self.name, "something happened that no webhook announced: asking as often as without, until one comes");
+        }
+        self.desk.observed(Event::Seen(look.clone()), fence).await?;
         for _ in 0..ROUNDS {
             let wanted = self.desk.app().wanted(self.shell.clock.now());
             if wanted.is_empty() {
@@ -98,7 +131,7 @@ impl Watcher {
             }
             let mut findings = Vec::new();
             for question in wanted {
-                findings.extend(self.find(&pipeline, question).await?);
+                findings.extend(find(&github, &pipeline, &look, question).await?);
             }
             if findings.is_empty() {
                 break;
@@ -108,14 +141,19 @@ impl Watcher {
         herald::call(&self.shell, &self.name, fence).await
     }
 
-    async fn pipeline(&self, discovered: &mut Option<Timestamp>, fence: Fence) -> anyhow::Result<Pipeline> {
+    async fn pipeline(
+        &self,
+        github: &GitHub,
+        discovered: &mut Option<Timestamp>,
+        fence: Fence,
+    ) -> anyhow::Result<Pipeline> {
         let now = self.shell.clock.now();
         let fresh = discovered.is_some_and(|at| now.duration_since(at) < REDISCOVER);
         let app = self.desk.app();
         if let Some(known) = app.pipeline().filter(|_| fresh) {
             return Ok(known.clone());
         }
-        let read = self.shell.github.discover(&self.name, &self.settings.repo, &self.settings.environments).await;
+        let read = github.discover(&self.name, &self.settings.repo, &self.settings.environments).await;
         match (read, app.pipeline()) {
             (Ok(pipeline), known) => {
                 if known != Some(&pipeline) {
@@ -133,24 +171,52 @@ impl Watcher {
             (Err(error), None) => Err(error.into()),
         }
     }
+}
 
-    async fn find(&self, pipeline: &Pipeline, wanted: Wanted) -> Result<Option<Finding>, GitHubError> {
-        let github = &self.shell.github;
-        Ok(match wanted {
-            Wanted::Details(id) => match github.details(pipeline, id).await {
-                Ok((run, details)) => Some(Finding::Details(Box::new(run), details)),
-                // A run that somebody deleted.
-                Err(GitHubError::NotFound) => Some(Finding::Gone(id)),
-                Err(error) => return Err(error),
-            },
-            Wanted::WhyCancelled(id, jobs) => {
-                Some(Finding::WhyCancelled(id, github.why_cancelled(&pipeline.repo, &jobs).await?))
-            }
-            Wanted::Symptoms(id, job) => Some(Finding::Symptoms(id, job, github.symptoms(&pipeline.repo, job).await?)),
-            Wanted::Range { base, head } => {
-                let range = github.range(pipeline, &base, &head).await?;
-                Some(Finding::Range { base, head, range })
-            }
-        })
-    }
+async fn find(
+    github: &GitHub,
+    pipeline: &Pipeline,
+    look: &Look,
+    wanted: Wanted,
+) -> Result<Option<Finding>, GitHubError> {
+    Ok(match wanted {
+        Wanted::Details(id) => match details(github, pipeline, look, id).await {
+            Ok((run, details)) => Some(Finding::Details(Box::new(run), details)),
+            // A run that somebody deleted.
+            Err(GitHubError::NotFound) => Some(Finding::Gone(id)),
+            Err(error) => return Err(error),
+        },
+        Wanted::WhyCancelled(id, jobs) => {
+            Some(Finding::WhyCancelled(id, github.why_cancelled(&pipeline.repo, &jobs).await?))
+        }
+        Wanted::Symptoms(id, job) => Some(Finding::Symptoms(id, job, github.symptoms(&pipeline.repo, job).await?)),
+        Wanted::Range { base, head } => {
+            let range = github.range(pipeline, &base, &head).await?;
+            Some(Finding::Range { base, head, range })
+        }
+    })
+}
+
+/// The run itself is as the look listed it, unless it has left the lists.
+async fn details(github: &GitHub, pipeline: &Pipeline, look: &Look, id: RunId) -> Result<(Run, Details), GitHubError> {
+    let run = match look.runs.iter().find(|run| run.id == id) {
+        Some(run) => run.clone(),
+        None => github.run(pipeline, id).await?,
+    };
+    let details = github.details(pipeline, &run).await?;
+    Ok((run, details))
+}
+
+/// How long to wait for the next look at an app where something goes on, or nothing does.
+fn pause(shell: &Shell, active: bool, announced: bool) -> Duration {
+    let alike = shell.apps().filter(|(_, app)| app.is_active() == active).count();
+    let left = cadence::left(shell.github.budget(), shell.clock.now());
+    let pause = Pace { active, announced, alike, left }.pause(&shell.config.polling);
+    // All apps at once would be a burst every minute.
+    pause.mul_f64(0.9 + fastrand::f64() * 0.2)
+}
+
+/// How long to wait for the next look where nothing goes on.
+pub fn idle_pause(shell: &Shell) -> Duration {
+    pause(shell, false, false)
 }

@@ -72,6 +72,16 @@ pub(super) fn api_url(text: &str) -> Shape<String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// What signs webhooks: anybody may send some, so it must not be guessed.
+pub(super) fn webhook_secret(text: &str) -> Shape<SecretString> {
+    match text.chars().count() {
+        0..16 => {
+            wrong("is too short to protect anything", "make one with openssl rand -hex 32, and give GitHub the same")
+        }
+        _ => Ok(text.into()),
+    }
+}
+
 /// The address of a Redis; it may hold a password, so it is not repeated. Without TLS the password and every decision would travel in
 /// the clear, which is for the same machine or a network of one's own.
 pub(super) fn redis_url(text: &str) -> Shape<SecretString> {

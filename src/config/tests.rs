@@ -106,7 +106,7 @@ fn what_is_written_down_wins() {
     let extra = [
         ("SLACK_API_URL", " http://127.0.0.1:4000/api// "),
         ("GITHUB_API_URL", "http://[::1]:4001"),
-        ("GITHUB_WEBHOOK_SECRET", "canary"),
+        ("GITHUB_WEBHOOK_SECRET", "a-canary-of-32-characters-or-so"),
         ("LOCKKEEPER_LISTEN", "0.0.0.0:80"),
         ("LOCKKEEPER_DATA", "/data"),
         ("REDIS_URL", "rediss://:canary@redis.example:6380/2"),
@@ -128,9 +128,7 @@ fn what_is_written_down_wins() {
         (Some(Kind::Test), Some(&[][..]), Some("QA / Deploy"))
     );
     assert_eq!(qa.beanstalk.as_ref().map(|names| names.environment.as_str()), Some("h-qa"));
-    insta::assert_snapshot!(config.warnings().join("\n"), @r"
-    GITHUB_WEBHOOK_SECRET: this version does not serve /github/webhook yet; GitHub is polled
-    ");
+    assert!(config.github.webhook_secret.is_some() && config.warnings().is_empty());
     let shown = format!("{config:?}");
     assert!(!shown.contains("canary"), "{shown}");
 }
@@ -153,6 +151,7 @@ fn wrong_variables_all_at_once() {
         ("SLACK_BOT_TOKEN", "xoxb-"),
         ("SLACK_API_URL", "http://slack.example/api"),
         ("GITHUB_TOKEN", "ghs_0123456789012345canary"),
+        ("GITHUB_WEBHOOK_SECRET", "canary"),
         ("GITHUB_API_URL", "https://user:canary@github.example"),
         ("LOCKKEEPER_LISTEN", "localhost:8080"),
         ("REDIS_URL", "http://:canary@localhost"),
@@ -163,6 +162,7 @@ fn wrong_variables_all_at_once() {
     SLACK_API_URL: http:// would show the token to the network; write https://; http:// is for loopback addresses
     GITHUB_TOKEN: is a GitHub App's token, and an app cannot be a required reviewer; create a token (github_pat_… or ghp_…) of a user who is a required reviewer
     GITHUB_API_URL: names a user or password; write it like https://example.org/path
+    GITHUB_WEBHOOK_SECRET: is too short to protect anything; make one with openssl rand -hex 32, and give GitHub the same
     LOCKKEEPER_LISTEN: "localhost:8080" cannot be read; write address and port: 127.0.0.1:8080
     REDIS_URL: is not the address of a Redis; write it like rediss://user:password@host:6379/0, or redis:// without TLS
     "#);

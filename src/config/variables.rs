@@ -47,8 +47,9 @@ fn slack(reader: &mut Reader<'_>) -> Option<SlackSettings> {
 fn github(reader: &mut Reader<'_>) -> Option<GitHubSettings> {
     let token = reader.required("GITHUB_TOKEN", shape::github_token);
     let api_url = reader.or("GITHUB_API_URL", "https://api.github.com", shape::api_url);
-    let webhook_secret = given(reader.env, "GITHUB_WEBHOOK_SECRET").map(SecretString::from);
-    Some(GitHubSettings { api_url: api_url?, token: token?, webhook_secret })
+    let secret = "GITHUB_WEBHOOK_SECRET";
+    let webhook_secret = given(reader.env, secret).map(|text| reader.noted(secret, shape::webhook_secret(text)));
+    Some(GitHubSettings { api_url: api_url?, token: token?, webhook_secret: webhook_secret.flatten() })
 }
 
 /// A variable that is set to nothing is not set.

@@ -252,6 +252,11 @@ impl App {
         self.state.last_look
     }
 
+    /// Whether it knows a run of that id.
+    pub fn has_run(&self, run: RunId) -> bool {
+        self.state.runs.contains_key(&run)
+    }
+
     /// Whether a run of the group goes on, so that GitHub is worth asking often.
     pub fn is_active(&self) -> bool {
         self.state.runs.values().any(|tracked| !tracked.run.is_over())

@@ -50,19 +50,29 @@ struct Complaint {
     errors: Value,
 }
 
-/// When a 403 or 429 is a limit, when it ends (`facts/github.md` 4.11).
-pub(super) fn limited_until(answer: &Answer, message: &str, now: Timestamp) -> Option<Timestamp> {
+/// A limit that an answer tells of.
+#[derive(Clone, Copy)]
+pub(super) enum Limit {
+    /// An hour's allowance is used up; when the next begins.
+    Primary(Timestamp),
+    /// Too much at once; when to come again, where it says so.
+    Secondary(Option<Timestamp>),
+}
+
+/// Whether a 403 or 429 is a limit, and which (`facts/github.md` 4.11).
+pub(super) fn limit(answer: &Answer, message: &str, now: Timestamp) -> Option<Limit> {
     let message = message.to_ascii_lowercase();
     if let Some(seconds) = number(&answer.headers, "retry-after") {
-        return Some(now + SignedDuration::from_secs(i64::try_from(seconds.min(3600)).unwrap_or(3600)));
+        let wait = SignedDuration::from_secs(i64::try_from(seconds.clamp(1, 3600)).unwrap_or(3600));
+        return Some(Limit::Secondary(Some(now + wait)));
     }
     if number(&answer.headers, "x-ratelimit-remaining") == Some(0)
         && let Some(reset) = number(&answer.headers, "x-ratelimit-reset").and_then(timestamp)
     {
-        return Some(reset);
+        return Some(Limit::Primary(reset));
     }
     let says_so = message.contains("rate limit") || message.contains("abuse detection");
-    (says_so || answer.status == StatusCode::TOO_MANY_REQUESTS).then(|| now + SignedDuration::from_mins(1))
+    (says_so || answer.status == StatusCode::TOO_MANY_REQUESTS).then_some(Limit::Secondary(None))
 }
 
 /// serde's message names the field and the place, and at most the one value that does not fit.

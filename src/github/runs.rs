@@ -179,12 +179,11 @@ impl GitHub {
         Ok(raw.tidy(&pipeline.repo, workflow))
     }
 
-    /// One run with its jobs, gates and reviews.
-    pub async fn details(&self, pipeline: &Pipeline, id: RunId) -> Result<(Run, Details)> {
-        let run = self.run(pipeline, id).await?;
+    /// The jobs, gates and reviews of a run that was read a moment ago.
+    pub async fn details(&self, pipeline: &Pipeline, run: &Run) -> Result<Details> {
         let (jobs, gates, reviews) =
-            tokio::try_join!(self.jobs(pipeline, id), self.gates(pipeline, &run), self.reviews(pipeline, id))?;
-        Ok((run, Details { jobs, gates, reviews }))
+            tokio::try_join!(self.jobs(pipeline, run.id), self.gates(pipeline, run), self.reviews(pipeline, run.id))?;
+        Ok(Details { jobs, gates, reviews })
     }
 
     async fn jobs(&self, pipeline: &Pipeline, run: RunId) -> Result<Vec<Job>> {
@@ -232,7 +231,7 @@ pub(super) fn of_run(pipeline: &Pipeline, run: RunId, what: &str) -> String {
 }
 
 /// Which workflow a run's `path` names: `.github/workflows/deploy.yml`, with or without `@<ref>`.
-fn workflow(pipeline: &Pipeline, path: &str) -> Option<Workflow> {
+pub(super) fn workflow(pipeline: &Pipeline, path: &str) -> Option<Workflow> {
     let file = path.split('@').next()?.rsplit('/').next()?;
     if file == pipeline.deploy {
         return Some(Workflow::Deploy);

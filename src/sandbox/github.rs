@@ -10,13 +10,14 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::world::state::{SeenRequest, State};
+use super::world::state::{HOURLY_LIMIT, SeenRequest, State};
 use super::world::{FaultKind, World};
 use crate::http::{Request, Response};
 
 mod account;
 mod call;
 mod graphql;
+mod hooks;
 mod pulls;
 mod read;
 mod route;
@@ -27,13 +28,12 @@ mod shape_run;
 mod write;
 
 use call::{Answer, Call};
+pub use hooks::{deliver, signature};
 
 /// The body size that GitHub's API takes is not documented; no client of ours comes near this.
 const BODY_LIMIT: usize = 1 << 20;
 const HANG: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_millis(500);
-/// Requests per hour of a user's token (`facts/github.md`, section 4.11).
-const HOURLY_LIMIT: u32 = 5_000;
 
 /// Serves GitHub's REST and GraphQL API for a world until `shutdown`.
 pub async fn serve(listener: TcpListener, world: World, shutdown: CancellationToken) {
@@ -97,11 +97,8 @@ fn respond(world: &World, parts: &hyper::http::request::Parts, body: &[u8]) -> (
         Some(FaultKind::Error502After) => done(false).replaced_by(502, "Server Error"),
         Some(FaultKind::HangAfter) => done(false).replaced_by(504, "We couldn't respond to your request in time."),
         Some(FaultKind::RateLimited) => world.read(|_, now| primary_limit(now.as_second() + 60)),
-        Some(FaultKind::Secondary) => Answer::error(
-            403,
-            "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
-        )
-        .with("retry-after", "2"),
+        Some(FaultKind::Secondary) => secondary_limit().with("retry-after", "2"),
+        Some(FaultKind::SecondaryUnsaid) => secondary_limit(),
     };
     (finish(world, (&call, success), &parts.headers, answer), fault)
 }
@@ -140,6 +137,10 @@ fn admit(state: &mut State, now: Timestamp, call: &Call, headers: &HeaderMap) ->
     Ok(state.take_fault(&format!("{} {}{kind}", call.method, call.target), call.is_run_list()))
 }
 
+fn secondary_limit() -> Answer {
+    Answer::error(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
+}
+
 fn primary_limit(resets_at: i64) -> Answer {
     Answer::error(403, "API rate limit exceeded for user ID 2001.")
         .with("x-ratelimit-remaining", "0")
@@ -165,6 +166,8 @@ fn finish(world: &World, (call, done): (&Call, bool), headers: &HeaderMap, mut a
         for complaint in call.complaints() {
             state.complain(format!("{method} {path}: {complaint}"));
         }
+        let charged = state.quota.is_charged(call, status);
+        state.note_spent(call, charged);
         state.note_request(SeenRequest { service: "github".to_owned(), method, path, status, body, done });
         state.quota.charge(call, status, now)
     });
@@ -186,6 +189,17 @@ fn fingerprint(text: &str) -> u64 {
     hasher.finish()
 }
 
+impl State {
+    fn note_spent(&mut self, call: &Call, charged: bool) {
+        let spent = self.spent.entry(call.kind()).or_default();
+        if charged {
+            spent.counted += 1;
+        } else {
+            spent.free += 1;
+        }
+    }
+}
+
 impl super::world::state::Quota {
     fn renew(&mut self, now: Timestamp) {
         if now.as_second() >= self.resets_at {
@@ -199,12 +213,17 @@ impl super::world::state::Quota {
         used >= HOURLY_LIMIT && !call.is_free()
     }
 
+    fn is_charged(&self, call: &Call, status: u16) -> bool {
+        status != 304 && !call.is_free()
+    }
+
     /// Counts a request unless it is free, and says what is left.
     fn charge(&mut self, call: &Call, status: u16, now: Timestamp) -> Vec<(&'static str, String)> {
         self.renew(now);
+        let charged = self.is_charged(call, status);
         let (used, resource) =
             if call.is_graphql() { (&mut self.graphql, "graphql") } else { (&mut self.core, "core") };
-        if status != 304 && !call.is_free() {
+        if charged {
             *used = used.saturating_add(1);
         }
         vec![

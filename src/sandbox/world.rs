@@ -1,9 +1,12 @@
 //! The pretend world: people, repositories, runs and servers, and the rules that GitHub Actions and Elastic Beanstalk
 //! follow (`facts/github.md`, sections 1, 2 and 4). It knows neither HTTP nor the bot.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hooks::{Before, Happening, Hook, News};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 
 use super::record::Record;
 use crate::clock::Clock;
@@ -11,6 +14,7 @@ use crate::clock::Clock;
 mod act;
 pub(crate) mod flow;
 pub(crate) mod history;
+pub(crate) mod hooks;
 mod moves;
 mod perform;
 pub(crate) mod pipeline;
@@ -26,9 +30,10 @@ pub(crate) mod variables;
 mod view;
 
 pub use act::{Act, AwsFaultKind, FaultKind, MergeKind, Outcome, ServerTurn};
+pub use hooks::{Delivered, HookFault};
 pub use servers::{Health, Policy, Severity};
-pub use state::SeenRequest;
 use state::State;
+pub use state::{SeenRequest, Spent};
 
 /// The personal access token that the pretend GitHub accepts; it belongs to the user [`MACHINE_USER`].
 pub(crate) const TOKEN: &str = "ghp_sandboxCanaryNotASecret0000000000000";
@@ -42,18 +47,20 @@ pub struct World {
     clock: Clock,
     state: Arc<Mutex<State>>,
     record: Record,
+    /// Told when a webhook may have something to deliver.
+    news: Arc<Notify>,
 }
 
 impl World {
     /// A world with people but without repositories.
     pub fn new(clock: Clock) -> World {
-        World { clock, state: Arc::default(), record: Record::default() }
+        World { clock, state: Arc::default(), record: Record::default(), news: Arc::default() }
     }
 
     /// A world with five repositories in the shapes of `facts/github.md`, section 1.3, each deployed once, yesterday.
     pub fn hypothesis(clock: Clock) -> World {
         let state = seed::hypothesis(clock.now());
-        World { clock, state: Arc::new(Mutex::new(state)), record: Record::default() }
+        World { clock, state: Arc::new(Mutex::new(state)), record: Record::default(), news: Arc::default() }
     }
 
     /// Its services write down there what passes over their wires.
@@ -106,6 +113,53 @@ impl World {
         self.lock().requests.iter().filter(|request| like(request)).count()
     }
 
+    /// Requests so far, by repository and kind: what was counted against the hourly limits, and what was free.
+    pub fn spent(&self) -> BTreeMap<(String, String), Spent> {
+        self.lock().spent.clone()
+    }
+
+    /// More repositories of the organisation, `app-01` and on, in which nothing happens.
+    pub fn add_quiet_repos(&self, count: u64) {
+        let now = self.clock.now();
+        self.lock().repos.extend(seed::quiet(count, now));
+    }
+
+    /// Somebody sets up a webhook for these events of all repositories; it is greeted with a ping.
+    pub fn set_up_hook(&self, url: &str, secret: &str, events: &[&str]) {
+        let events = events.iter().map(|event| (*event).to_owned()).collect();
+        let hook = Hook { url: url.to_owned(), secret: secret.to_owned(), events };
+        self.read(|state, now| {
+            state.hooks.hook = Some(hook);
+            state.hooks.tell(News { repo: None, what: Happening::Ping }, now);
+        });
+        self.news.notify_one();
+    }
+
+    /// The webhook is removed.
+    pub fn remove_hook(&self) {
+        self.lock().hooks.hook = None;
+    }
+
+    /// The deliveries that were sent, newest last.
+    pub fn delivered(&self) -> Vec<Delivered> {
+        self.lock().hooks.sent.iter().cloned().collect()
+    }
+
+    /// How many deliveries are still on their way.
+    pub fn undelivered(&self) -> usize {
+        self.lock().hooks.pending()
+    }
+
+    /// Waits until a webhook may have something to deliver.
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// The world's time.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The token that a client of the pretend GitHub must present.
     pub fn token(&self) -> String {
         TOKEN.to_owned()
@@ -127,7 +181,10 @@ impl World {
         let now = self.clock.now();
         let mut state = self.lock();
         let before: Vec<_> = state.repos.iter().map(|repo| repo.runs.clone()).collect();
+        let told: Vec<_> = state.repos.iter().filter(|_| state.hooks.hook.is_some()).map(Before::of).collect();
         let result = change(&mut state, now);
+        state.tell_hooks(&told, now);
+        self.news.notify_one();
         for (repo, before) in state.repos.iter_mut().zip(before) {
             if repo.runs != before {
                 repo.runs_before = before;

@@ -5,7 +5,7 @@
 //! `effect:N` an effect; `effects` their times of creation; `lane:LANE` a lane's effects in order; `lanes` when each lane's head is
 //! due; `unclaimed` where a keyed effect may be replaced; `audit:NAME` newest first; `seen` dedupe keys; `store` this store's id
 //! and the last number given to an effect; `leader` who leads, `fence` how often that changed, `looked` when each app was
-//! last seen at GitHub.
+//! last seen at GitHub, `hints` how often something was said to have happened to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,14 +135,20 @@ impl Redis {
         for app in apps {
             pipe.hget(key(&format!("app:{app}")), "version");
             pipe.hget(key("looked"), app.as_str());
+            pipe.hget(key("hints"), app.as_str());
         }
         let mut connection = self.connection.clone();
         let found: Vec<Option<u64>> = bounded("see what others changed", pipe.query_async(&mut connection)).await?;
-        let glances = apps.iter().zip(found.chunks(2)).filter_map(|(app, found)| {
-            let looked = found.get(1).copied().flatten().and_then(|ms| i64::try_from(ms).ok()).map(time);
-            Some((app.clone(), Glance { version: Version(found.first().copied().flatten()?), looked }))
+        let glances = apps.iter().zip(found.as_chunks().0).filter_map(|(app, [version, looked, hints])| {
+            let looked = looked.and_then(|ms| i64::try_from(ms).ok()).map(time);
+            Some((app.clone(), Glance { version: Version((*version)?), looked, hints: hints.unwrap_or_default() }))
         });
         Ok(glances.collect())
+    }
+
+    pub(super) async fn hint(&self, app: &AppName) -> Result<()> {
+        let hint = cmd("HINCRBY").arg(key("hints")).arg(app.as_str()).arg(1).to_owned();
+        self.ask::<u64>("hint at an app", &hint).await.map(drop)
     }
 
     pub(super) async fn retry(&self, id: &EffectId, at: Timestamp, uncertain: bool) -> Result<()> {

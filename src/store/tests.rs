@@ -78,6 +78,7 @@ async fn keeps_the_contract<F: Future<Output = Store>>(new: impl Fn() -> F) {
     one_of_many_racing_commits_wins(new().await).await;
     unknown_ids_do_nothing(new().await, new().await).await;
     a_renewed_claim_lives_on_and_a_lost_one_is_told(new().await).await;
+    a_hint_changes_nothing(new().await).await;
 }
 
 async fn a_commit_is_whole_or_raced_or_seen(store: Store) {
@@ -282,6 +283,16 @@ async fn one_of_many_racing_commits_wins(store: Store) {
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == yes(1)).count(), 1);
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Committed::Raced).count(), 49);
     assert_eq!(store.backlog().await.unwrap().count, 1);
+}
+
+/// Every back end takes a hint, also at an app that has no document, and changes nothing by it.
+async fn a_hint_changes_nothing(store: Store) {
+    store.hint(&app()).await.unwrap();
+    assert!(store.glance(&[app()]).await.unwrap().is_empty() && store.load(&app()).await.unwrap().is_none());
+    assert_eq!(store.commit(decision(0, "{}", Vec::new())).await.unwrap(), yes(1));
+    store.hint(&app()).await.unwrap();
+    assert_eq!(store.load(&app()).await.unwrap(), Some((Version(1), "{}".to_owned())));
+    assert!(store.export().await.unwrap().seen.is_empty());
 }
 
 async fn unknown_ids_do_nothing(store: Store, other: Store) {
@@ -695,8 +706,11 @@ pub(crate) mod redis {
         assert_eq!(lead(&b, "b").await, None);
         assert_eq!(lead(&a, "a").await, fence, "going on");
         assert_eq!(a.commit(Commit { fence, ..decision(0, "{1}", Vec::new()) }).await.unwrap(), yes(1));
-        let glance = Glance { version: Version(1), looked: Some(at(7)) };
-        assert_eq!(b.glance(&[app(), AppName::new("lms")]).await.unwrap(), [(app(), glance)].into());
+        let glance = Glance { version: Version(1), looked: Some(at(7)), hints: 0 };
+        assert_eq!(b.glance(&[app(), AppName::new("lms")]).await.unwrap(), [(app(), glance.clone())].into());
+        a.hint(&app()).await.unwrap();
+        b.hint(&app()).await.unwrap();
+        assert_eq!(a.glance(&[app()]).await.unwrap(), [(app(), Glance { hints: 2, ..glance })].into());
 
         let newer = until_led(async || lead(&b, "b").await).await;
         assert_eq!(newer, Fence(2), "a slept for too long");

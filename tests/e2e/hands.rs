@@ -4,9 +4,48 @@
 use lockkeeper::sandbox::slack::{Button, Input, Message, MessageRef, Values};
 use lockkeeper::sandbox::world::{Act, Outcome, ServerTurn};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::town::{DEPLOYS, H, SETTINGS, Town, timeless, until};
 
 impl Town {
+    /// Starts a bot that will not look again by itself, and waits for its first look.
+    pub async fn start_blind(&mut self) {
+        self.start_only().await;
+        let shell = self.shell();
+        until("a first look", || async {
+            let rest = shell.store.backlog().await.ok()?.count;
+            (shell.looked().len() == shell.config.apps.len() && rest == 0 && shell.sockets.connected() > 0)
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// Ends a story whose bot does not look by itself.
+    pub async fn close_blind(mut self) {
+        let shell = self.shell();
+        until("nothing to be left", || async { (shell.store.backlog().await.ok()?.count == 0).then_some(()) }).await;
+        self.stop().await;
+        self.close().await;
+    }
+
+    /// Whether the run with that number has a notice.
+    pub fn has_notice(&self, number: u64) -> bool {
+        let start = format!("h · run {number}");
+        self.sandbox.workspace.messages(DEPLOYS).iter().any(|m| m.thread_ts.is_none() && m.reads().contains(&start))
+    }
+
+    /// The status of one of the bot's own routes.
+    pub async fn get(&self, path: &str) -> u16 {
+        let mut stream = TcpStream::connect(self.address()).await.expect("somebody who listens");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
     /// A town whose servers nobody looks at: they finish by themselves in their own time, and a story about GitHub does not wait.
     pub async fn without_aws() -> Self {
         Self::with(&SETTINGS.replace("h = \"hypothesis/h\"", "h = { repo = \"hypothesis/h\", aws = false }")).await

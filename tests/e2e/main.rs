@@ -5,6 +5,7 @@
 
 mod agree;
 mod approving;
+mod budget;
 mod changes;
 mod chaos;
 mod dispatching;
@@ -29,3 +30,4 @@ mod servers;
 mod settings;
 mod town;
 mod variables;
+mod webhooks;

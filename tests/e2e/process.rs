@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -129,12 +130,17 @@ impl Process {
         }
     }
 
-    /// Status and body of one of its own routes.
-    pub async fn get(&self, path: &str) -> (u16, String) {
+    /// Where its own server listens.
+    pub async fn address(&self) -> SocketAddr {
         self.says(" listen=").await;
         let said = self.said();
-        let listen = said.split(" listen=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
-        let mut stream = TcpStream::connect(listen).await.expect("somebody who listens");
+        let listen = said.split(" listen=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        listen.and_then(|listen| listen.parse().ok()).expect("an address")
+    }
+
+    /// Status and body of one of its own routes.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address().await).await.expect("somebody who listens");
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("a request");
         let mut answer = String::new();

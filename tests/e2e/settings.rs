@@ -188,6 +188,8 @@ async fn everything_is_checked() {
     ✓ settings are read
     ✓ TLS works
     ✓ DATA can be written
+    ✓ GitHub's webhooks are taken at 127.0.0.1:0, /github/webhook: its page of recent deliveries shows 202 for each, 404 where the secret is another one
+    - GitHub cannot reach 127.0.0.1:0 itself: a proxy with TLS has to pass /github/webhook on, and nothing else
     ✓ Slack knows the bot, in workspace Sandbox
     ✓ SLACK_APP_TOKEN opens a socket
     ✓ channel #deploys
@@ -265,6 +267,8 @@ async fn what_would_not_work_is_found() {
     ✓ settings are read
     ✓ TLS works
     ✓ DATA can be written
+    ✓ GitHub's webhooks are taken at 127.0.0.1:0, /github/webhook: its page of recent deliveries shows 202 for each, 404 where the secret is another one
+    - GitHub cannot reach 127.0.0.1:0 itself: a proxy with TLS has to pass /github/webhook on, and nothing else
     ✗ SLACK_BOT_TOKEN: slack refused: invalid_auth
     ✗ GITHUB_TOKEN: github does not accept the token
     ");

@@ -1,12 +1,14 @@
 //! A town of its own for each story: a pretend world, a bot in it, and the hands to act on both.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockkeeper::bot::Bot;
+use lockkeeper::clock::Clock;
 use lockkeeper::config::{Config, Polling};
 use lockkeeper::sandbox::Sandbox;
 use lockkeeper::sandbox::slack::{Ephemeral, Message, MessageRef};
@@ -55,11 +57,14 @@ pub struct Town {
     /// The shared store; the embedded one where there is none.
     redis: Option<Redis>,
     data: TempDir,
+    /// How often the bot looks.
+    pub polling: Polling,
 }
 
 type Reroute = Box<dyn Fn(&mut Config) + Send + Sync>;
 
 struct Running {
+    address: SocketAddr,
     shell: Arc<Shell>,
     shutdown: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
@@ -80,10 +85,16 @@ impl Town {
 
     /// A town whose bot has not been started yet.
     pub async fn without_bot(settings: &str) -> Self {
+        Self::at(Clock::default(), settings).await
+    }
+
+    /// The same, by a clock of its own.
+    pub async fn at(clock: Clock, settings: &str) -> Self {
         let data = tempfile::tempdir().expect("a folder");
-        let sandbox = Sandbox::open(([127, 0, 0, 1], 0).into(), data.path()).await.expect("a sandbox");
+        let sandbox = Sandbox::open_at(clock, ([127, 0, 0, 1], 0).into(), data.path()).await.expect("a sandbox");
         record(&sandbox);
-        Self { sandbox, settings: settings.to_owned(), bot: None, reroute: None, redis: None, data }
+        let polling = Polling { active: Duration::from_millis(60), idle: Duration::from_millis(60) };
+        Self { sandbox, settings: settings.to_owned(), bot: None, reroute: None, redis: None, data, polling }
     }
 
     /// A town whose bot keeps what it knows in a Redis of the town's own, and has had its first look.
@@ -107,7 +118,7 @@ impl Town {
     /// The bot's settings, with the polling of a story.
     pub fn config(&self) -> Config {
         let config = self.sandbox.config(&self.settings).expect("good settings");
-        let polling = Polling { active: Duration::from_millis(60), idle: Duration::from_millis(60) };
+        let polling = self.polling;
         let redis = self.redis.as_ref().map(|redis| redis.url().into());
         let mut config = Config { polling, data: self.data.path().to_owned(), redis, ..config };
         self.reroute.iter().for_each(|reroute| reroute(&mut config));
@@ -116,11 +127,16 @@ impl Town {
 
     /// Starts the bot and waits for its first look.
     pub async fn start(&mut self) {
-        let bot = Bot::set_up(self.config(), self.sandbox.clock.clone()).await.expect("a bot that starts");
-        let (shell, shutdown) = (bot.shell(), CancellationToken::new());
-        let task = tokio::spawn(bot.run(shutdown.clone()));
-        self.bot = Some(Running { shell, shutdown, task });
+        self.start_only().await;
         self.settled().await;
+    }
+
+    /// Starts the bot.
+    pub async fn start_only(&mut self) {
+        let bot = Bot::set_up(self.config(), self.sandbox.clock.clone()).await.expect("a bot that starts");
+        let (shell, shutdown, address) = (bot.shell(), CancellationToken::new(), bot.address().expect("an address"));
+        let task = tokio::spawn(bot.run(shutdown.clone()));
+        self.bot = Some(Running { address, shell, shutdown, task });
     }
 
     /// Stops the bot as a deployment would.
@@ -135,6 +151,11 @@ impl Town {
         let files = std::fs::read_dir(self.data.path()).expect("a folder");
         let mut texts = files.map(|file| std::fs::read(file.expect("a file").path()).expect("bytes"));
         texts.any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+
+    /// Where the bot's own server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.bot.as_ref().expect("a running bot").address
     }
 
     pub fn shell(&self) -> &Shell {

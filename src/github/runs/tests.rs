@@ -97,8 +97,9 @@ async fn details_have_all_pages_of_jobs_and_no_pending_entries() {
         })
     })
     .await;
-    let (run, details) = github.details(&pipeline(), RunId(5)).await.unwrap();
+    let run = github.run(&pipeline(), RunId(5)).await.unwrap();
     assert_eq!(run.status, Status::Waiting);
+    let details = github.details(&pipeline(), &run).await.unwrap();
     assert_eq!(details.jobs.len(), 101);
     assert_eq!((details.jobs[0].attempt, details.jobs[0].conclusion), (2, Some(Conclusion::Other)));
     assert_eq!(details.jobs[7].url.as_deref(), Some("https://github.com/hypothesis/h/actions/runs/5/job/7"));
@@ -120,7 +121,8 @@ async fn a_run_that_is_over_is_not_asked_for_gates() {
         ("GET /repos/hypothesis/h/actions/runs/5/approvals", json!([])),
     ])
     .await;
-    assert_eq!(github.details(&pipeline(), RunId(5)).await.unwrap().1, Details::default());
+    let run = github.run(&pipeline(), RunId(5)).await.unwrap();
+    assert_eq!(github.details(&pipeline(), &run).await.unwrap(), Details::default());
     assert!(!calls.lines().iter().any(|line| line.contains("pending")));
 }
 

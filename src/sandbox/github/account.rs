@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::HOURLY_LIMIT;
 use super::call::{Answer, Call};
 use super::shape::{extend, profile, team as team_shape, user};
 use crate::sandbox::world::MACHINE_USER;
-use crate::sandbox::world::state::{Quota, Role, State, TEAM};
+use crate::sandbox::world::state::{HOURLY_LIMIT, Quota, Role, State, TEAM};
 
 /// `GET /user`: the token's owner.
 pub(crate) fn me(state: &State, call: &Call) -> Answer {

@@ -126,6 +126,17 @@ impl Call {
         Answer::error(422, message)
     }
 
+    /// Of which repository it is, and what it asks for: its path without names and numbers.
+    pub fn kind(&self) -> (String, String) {
+        let (repo, rest) = match self.segments.as_slice() {
+            [first, owner, name, rest @ ..] if first == "repos" => (format!("{owner}/{name}"), rest),
+            rest => (String::new(), rest),
+        };
+        let is_word = |segment: &&String| segment.chars().all(|c| c.is_ascii_lowercase() || "-_.".contains(c));
+        let words: Vec<&str> = rest.iter().filter(is_word).map(String::as_str).collect();
+        (repo, format!("{} {}", self.method, words.join("/")))
+    }
+
     /// Whether it asks for a list of runs.
     pub fn is_run_list(&self) -> bool {
         let actions = self.segments.get(3).is_some_and(|segment| segment == "actions");

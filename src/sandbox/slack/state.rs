@@ -47,7 +47,7 @@ pub(super) struct State {
     pub(super) wire: Wire,
     links: HashMap<String, Link>,
     triggers: HashMap<String, Trigger>,
-    budgets: HashMap<String, (f64, Instant)>,
+    budgets: HashMap<String, (f64, Timestamp)>,
     last_ts: i64,
     serial: u64,
 }
@@ -294,9 +294,10 @@ impl State {
 
     /// Takes one message from the channel's budget of one a second, or says how many seconds to wait.
     pub(super) fn spend(&mut self, channel: &str) -> Result<(), u64> {
-        let (left, since) = self.budgets.entry(channel.to_owned()).or_insert((BURST, Instant::now()));
-        *left = (*left + since.elapsed().as_secs_f64()).min(BURST);
-        *since = Instant::now();
+        let now = self.clock.now();
+        let (left, since) = self.budgets.entry(channel.to_owned()).or_insert((BURST, now));
+        *left = (*left + now.duration_since(*since).as_secs_f64()).min(BURST);
+        *since = now;
         if *left < 1.0 {
             return Err(1);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::hooks::HookFault;
 use super::servers::{Health, Policy, Severity};
 
 /// One act. Repositories are named `owner/name`, jobs by their display name with or without the called workflow's part.
@@ -260,6 +261,19 @@ pub enum Act {
         #[serde(default)]
         only: Option<String>,
     },
+    /// Deliveries to the webhook misbehave.
+    Hooks {
+        /// How.
+        fault: HookFault,
+        /// So many of the next ones.
+        #[serde(default = "one")]
+        times: u32,
+    },
+    /// Somebody else with the same token uses up its hourly limit of REST requests.
+    Spend {
+        /// So many are left.
+        leave: u32,
+    },
     /// Something happens to the servers of an environment.
     Servers {
         /// The repository.
@@ -412,6 +426,8 @@ pub enum FaultKind {
     RateLimited,
     /// The secondary rate limit: 403 with `retry-after: 2`.
     Secondary,
+    /// The secondary rate limit: 403 that does not say for how long.
+    SecondaryUnsaid,
     /// Does nothing and answers nothing for 30 s.
     Hang,
     /// Does what was asked and answers nothing for 30 s.

@@ -9,7 +9,7 @@ use super::flow::{JobEnd, NewRun, Started};
 use super::pipeline::Workflow;
 use super::pulls::Proposal;
 use super::run::{Event, Review};
-use super::state::{AwsFault, Fault, Repo, State};
+use super::state::{AwsFault, Fault, HOURLY_LIMIT, Repo, State};
 
 /// A sentence of what happened, or why it could not.
 pub(super) type Done = Result<String, String>;
@@ -69,6 +69,14 @@ impl State {
             Act::Fault { kind, times, only } => Ok(self.order_fault(Fault { kind, spared: 0, left: times, only })),
             Act::FaultAt { nth, kind, only } => {
                 Ok(self.order_fault(Fault { kind, spared: nth.saturating_sub(1), left: 1, only }))
+            }
+            Act::Hooks { fault, times } => {
+                self.hooks.misbehave(fault, times);
+                Ok("GitHub’s webhooks misbehave.".to_owned())
+            }
+            Act::Spend { leave } => {
+                self.quota.core = HOURLY_LIMIT.saturating_sub(leave);
+                Ok(format!("{leave} requests are left."))
             }
             Act::Servers { repo, environment, turn } => self.repo_mut(&repo)?.turn_servers(&environment, turn, now),
             Act::AwsFault { kind, region, times, only } => {
@@ -141,6 +149,7 @@ impl State {
     fn clear_faults(&mut self) -> String {
         self.faults.clear();
         self.aws_faults.clear();
+        self.hooks.behave();
         "GitHub and Elastic Beanstalk behave again.".to_owned()
     }
 

@@ -17,7 +17,7 @@ const CANADA: &str = "ca-central-1";
 
 /// What differs from repository to repository.
 struct Shape {
-    name: &'static str,
+    name: String,
     jobs: Vec<JobPlan>,
     /// Reusable workflows and a Redeploy, as in nearly all of them.
     family: bool,
@@ -32,11 +32,17 @@ pub(crate) fn hypothesis(now: Timestamp) -> State {
     State { repos, ..State::default() }
 }
 
+/// So many more repositories in the simplest shape; their places at Elastic Beanstalk are those of `report`.
+pub(crate) fn quiet(count: u64, now: Timestamp) -> Vec<Repo> {
+    let shape = |nth: u64| Shape { name: format!("app-{nth:02}"), ..report() };
+    (1..=count).map(|nth| repo(nth + 10, shape(nth), now)).collect()
+}
+
 fn h() -> Shape {
     let tests = &["docker_hub", "staging", "staging_websocket"];
     let (h, ws) = ("h", "h-websocket");
     Shape {
-        name: "h",
+        name: "h".to_owned(),
         jobs: vec![
             docker_hub(),
             deploy("staging", "Staging", &["docker_hub"], "https://staging.hypothes.is/search", (US, h, "staging")),
@@ -66,7 +72,7 @@ fn h() -> Shape {
 fn lms() -> Shape {
     let tests = &["docker_hub", "staging"];
     Shape {
-        name: "lms",
+        name: "lms".to_owned(),
         jobs: vec![
             docker_hub(),
             deploy("staging", "Staging", &["docker_hub"], "https://lms.staging.hypothes.is/", (US, "lms", "staging")),
@@ -87,7 +93,7 @@ fn lms() -> Shape {
 
 fn via() -> Shape {
     Shape {
-        name: "via",
+        name: "via".to_owned(),
         jobs: vec![
             docker_hub(),
             deploy("staging", "Staging", &["docker_hub"], "https://via.staging.hypothes.is/", (US, "via", "staging")),
@@ -121,7 +127,7 @@ fn via() -> Shape {
 
 fn report() -> Shape {
     Shape {
-        name: "report",
+        name: "report".to_owned(),
         jobs: vec![
             docker_hub(),
             deploy("qa", "QA", &["docker_hub"], "https://qa.reports.hypothes.is/", (US, "report", "qa")),
@@ -148,7 +154,7 @@ fn client() -> Shape {
         target: Some(Target { environment, url, beanstalk: None }),
     };
     Shape {
-        name: "client",
+        name: "client".to_owned(),
         jobs: vec![
             JobPlan { id: "build", name: "Build package", needs: &[], called: None, target: None },
             plain("release-staging", "Release to staging", &["build"], "qa", "https://qa.hypothes.is/embed.js"),

@@ -1,17 +1,21 @@
 //! All that the world remembers, and how things in it are found.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
 use super::MACHINE_USER;
 use super::act::{AwsFaultKind, FaultKind};
 use super::history::History;
+use super::hooks::Hooks;
 use super::pipeline::Pipeline;
 use super::run::Run;
 use super::servers::Environment;
 
 const REQUESTS_KEPT: usize = 20_000;
+
+/// Requests per hour of a user's token (`facts/github.md`, section 4.11).
+pub(crate) const HOURLY_LIMIT: u32 = 5_000;
 
 /// The organisation's team of developers, reviewers of every gated environment.
 pub(crate) const TEAM: &str = "developers";
@@ -35,6 +39,10 @@ pub(crate) struct State {
     pub requests: VecDeque<SeenRequest>,
     /// Requests counted against the token's hourly limits.
     pub quota: Quota,
+    /// All requests, by repository and kind.
+    pub spent: BTreeMap<(String, String), Spent>,
+    /// The webhook.
+    pub hooks: Hooks,
 }
 
 /// A GitHub account.
@@ -69,7 +77,7 @@ pub(crate) struct Repo {
     /// The organisation.
     pub owner: &'static str,
     /// The name without the organisation.
-    pub name: &'static str,
+    pub name: String,
     /// The numeric id; ids of its parts start from it.
     pub id: u64,
     /// When it was made.
@@ -138,6 +146,15 @@ pub(crate) struct Quota {
     pub graphql: u32,
 }
 
+/// How many requests of one kind there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Counted against an hourly limit.
+    pub counted: u32,
+    /// Free: nothing had changed.
+    pub free: u32,
+}
+
 /// A request as it came over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenRequest {
@@ -176,6 +193,8 @@ impl Default for State {
             complaints: Vec::new(),
             requests: VecDeque::new(),
             quota: Quota::default(),
+            spent: BTreeMap::new(),
+            hooks: Hooks::default(),
         }
     }
 }
