@@ -67,7 +67,8 @@ fn kept_back(fault: FaultKind) -> Option<Duration> {
         | FaultKind::Error500
         | FaultKind::Error502After
         | FaultKind::RateLimited
-        | FaultKind::Secondary => None,
+        | FaultKind::Secondary
+        | FaultKind::SecondaryUnsaid => None,
     }
 }
 
