@@ -153,7 +153,8 @@ impl Process {
 
     /// Waits until its sockets stand and it has seen every app.
     pub async fn ready(&self, slack: &Slack, github: &GitHub) -> anyhow::Result<()> {
-        let patience = Duration::from_secs(90);
+        // 500 apps read a long history first.
+        let patience = Duration::from_secs(300);
         while slack.connected() < 2 || self.status("/ready").await.unwrap_or_default() != 200 {
             if self.began.elapsed() > patience {
                 bail!("the bot does not become ready; it said:\n{}", self.said());
