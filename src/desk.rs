@@ -63,7 +63,7 @@ pub struct Office {
     pub closing: CancellationToken,
 }
 
-/// Tells the sender of a letter how it went. Nobody may be waiting any more; what was decided stands all the same.
+/// Tells the sender of a letter how it went. Who stops waiting before its turn takes it back; what was decided by then stands.
 type Done = oneshot::Sender<anyhow::Result<()>>;
 
 enum Letter {
@@ -257,10 +257,11 @@ impl Clerk {
         bail!("{} was changed by somebody else {RACES} times in a row", self.name)
     }
 
-    /// Asks the core about each letter, on what the ones before it made.
+    /// Asks the core about each letter, on what the ones before it made. Who has stopped waiting for an answer was told by now that
+    /// nothing was done, so nothing is done.
     fn consider_all(&self, known: &Arc<App>, letters: &mut Vec<Happened>, at: Timestamp) -> (Arc<App>, Vec<Decision>) {
         let (mut app, mut decisions) = (known.clone(), Vec::new());
-        for letter in std::mem::take(letters) {
+        for letter in std::mem::take(letters).into_iter().filter(|letter| !letter.done.is_closed()) {
             if letter.repeated {
                 letters.push(letter);
                 continue;

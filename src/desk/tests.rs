@@ -108,6 +108,16 @@ impl Fixture {
     }
 }
 
+/// Somebody was told that it could not be written down in time: then it must not be done afterwards.
+#[tokio::test]
+async fn who_stopped_waiting_took_it_back() {
+    let mut desk = Fixture::embedded();
+    let impatient = desk.desk.tell(asked("1"), None).now_or_never();
+    assert!(impatient.is_none(), "it lies in the tray");
+    assert_eq!(desk.tell([asked("2")]).await, [Ok(())]);
+    assert_eq!((desk.version().await, desk.waiting().await), (1, 1));
+}
+
 #[tokio::test]
 async fn what_waits_shares_a_commit() {
     let mut desk = Fixture::embedded();
