@@ -226,11 +226,12 @@ impl Still {
         .await;
     }
 
-    /// The newest notice of an app.
+    /// The newest notice of an app, of a run that was not replaced: two runs that are first seen together are told in either order.
     fn notice(&self, app: &str) -> Message {
         let start = format!("{app} · run ");
         let messages = self.town.sandbox.workspace.messages(DEPLOYS);
-        let mut notices = messages.into_iter().filter(|m| m.thread_ts.is_none() && m.reads().starts_with(&start));
+        let notices = messages.into_iter().filter(|m| m.thread_ts.is_none() && m.reads().starts_with(&start));
+        let mut notices = notices.filter(|notice| !notice.reads().contains("replaced by"));
         notices.next_back().unwrap_or_else(|| panic!("{app} has no notice"))
     }
 
@@ -392,7 +393,8 @@ async fn a_secondary_limit_is_kept_by_all() {
     assert_eq!(still.total(), limited, "nobody asks within the minute");
     let looks = still.looks("h");
     still.pass(60).await;
-    assert!(still.looks("h") >= looks + 4, "then it goes on");
+    // Up to a pause of 11 s and what is done together may go by before each.
+    assert!(still.looks("h") >= looks + 3, "then it goes on");
     still.pass(120).await;
     assert!((1..=12).all(|nth| still.looks(&format!("app-{nth:02}")) >= 3));
     still.close().await;
