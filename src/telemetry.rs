@@ -1,5 +1,5 @@
-//! Seen from outside: what `/ready` and `/metrics` tell. Every figure that the bot records has its name here, but for GitHub's
-//! (`lockkeeper_github_…`), which its client knows. Labels hold what the settings name and words of our own, never what people wrote.
+//! Seen from outside: what `/ready` and `/metrics` tell. Every figure is described here; those of GitHub (`lockkeeper_github_…`) are
+//! recorded by its client and by [`hooks`](crate::hooks). Labels hold what the settings name and words of our own, never what people wrote.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -70,6 +70,17 @@ fn describe() {
     describe_gauge!("lockkeeper_slack_sockets", "Connections to Slack that are open and greeted.");
     describe_gauge!("lockkeeper_app_look_age_seconds", seconds, "How long ago an app was last seen at GitHub.");
     describe_gauge!("lockkeeper_app_state", "1 if that is so: unseen, active, waiting, held, behind, split.");
+    describe_gauge!("lockkeeper_github_limit", "GitHub's hourly allowance, as its newest answer stated it.");
+    describe_gauge!("lockkeeper_github_remaining", "What is left of it.");
+    describe_gauge!("lockkeeper_github_used", "What is spent of it.");
+    describe_gauge!("lockkeeper_github_reset_timestamp_seconds", seconds, "When it starts anew.");
+    describe_counter!(
+        "lockkeeper_github_requests_total",
+        "Requests by what they were for, and whether GitHub counted them."
+    );
+    describe_counter!("lockkeeper_github_counted_total", "Requests that GitHub counted, by repo.");
+    describe_counter!("lockkeeper_github_limited_total", "How often GitHub said that it is enough.");
+    describe_counter!("lockkeeper_github_webhooks_total", "Webhooks that came, and what became of them.");
     describe_gauge!("lockkeeper_dora_deployments", "Deployments to production in the last 28 days.");
     describe_gauge!("lockkeeper_dora_lead_time_seconds", seconds, "From merge to production, the median of 28 days.");
     describe_gauge!("lockkeeper_dora_change_failure_ratio", "Share of the deployments of 28 days that did harm.");
