@@ -113,8 +113,7 @@ impl Desk {
     /// # Errors
     /// When the decision could not be remembered.
     pub async fn tell(&self, event: Event, settles: Option<EffectId>) -> anyhow::Result<()> {
-        self.send(|done| Letter::Happened(Box::new(Happened { event, settles, fence: None, repeated: false, done })))
-            .await
+        self.happened(event, settles, None).await
     }
 
     /// Tells what was observed by whoever leads; it counts only as long as nobody else does.
@@ -122,10 +121,7 @@ impl Desk {
     /// # Errors
     /// When it could not be remembered, or somebody else leads by now.
     pub async fn observed(&self, event: Event, fence: Fence) -> anyhow::Result<()> {
-        self.send(|done| {
-            Letter::Happened(Box::new(Happened { event, settles: None, fence: Some(fence), repeated: false, done }))
-        })
-        .await
+        self.happened(event, None, Some(fence)).await
     }
 
     /// Looks up what others have made of the app, unless this desk knows all that the glance shows.
@@ -134,6 +130,10 @@ impl Desk {
     /// When the store cannot be read, or holds a document that this version cannot.
     pub async fn refresh(&self, glance: Option<Glance>) -> anyhow::Result<()> {
         self.send(|done| Letter::Changed(glance, done)).await
+    }
+
+    async fn happened(&self, event: Event, settles: Option<EffectId>, fence: Option<Fence>) -> anyhow::Result<()> {
+        self.send(|done| Letter::Happened(Box::new(Happened { event, settles, fence, repeated: false, done }))).await
     }
 
     async fn send(&self, letter: impl FnOnce(Done) -> Letter) -> anyhow::Result<()> {
@@ -237,7 +237,7 @@ impl Clerk {
                 self.version = Some(version);
                 self.publish.send_replace(app);
             }
-            self.count.send_modify(|commits| commits.done += 1);
+            self.count.send_modify(|commits| commits.done = commits.begun);
             match committed.with_context(|| format!("commit decisions on {}", self.name))? {
                 Committed::Yes(_) => {
                     self.office.changed.notify_one();
@@ -330,22 +330,10 @@ fn same(end: &anyhow::Result<()>) -> anyhow::Result<()> {
 
 /// What follows from a decision, as the store keeps it.
 fn written(app: &AppName, event: &Event, effects: &[Effect], at: Timestamp) -> anyhow::Result<Decision> {
-    let mut decision = Decision {
-        seen: match event {
-            Event::Asked(request) => Some(request.id.to_string()),
-            Event::Examined(..)
-            | Event::Discovered(_)
-            | Event::Seen(_)
-            | Event::Learned(_)
-            | Event::Surveyed(_)
-            | Event::Inventoried(_)
-            | Event::Performed(..)
-            | Event::Remind { .. }
-            | Event::Digest { .. }
-            | Event::Tick => None,
-        },
-        ..Decision::default()
-    };
+    let mut decision = Decision::default();
+    if let Event::Asked(request) = event {
+        decision.seen = Some(request.id.to_string());
+    }
     for effect in effects {
         match effect {
             Effect::Record(record) => decision.audit.push(serde_json::to_string(record)?),

@@ -139,10 +139,9 @@ pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
 
 fn show(shell: &Shell, pulse: Pulse) {
     let now = shell.clock.now();
-    let backlog = pulse.backlog.unwrap_or_default();
     gauge!("lockkeeper_store_up").set(flag(pulse.backlog.is_some()));
     // A store that is away still holds what it held.
-    if pulse.backlog.is_some() {
+    if let Some(backlog) = pulse.backlog {
         gauge!("lockkeeper_effects_waiting").set(backlog.count as f64);
         gauge!("lockkeeper_effects_oldest_seconds").set(backlog.oldest.map_or(0.0, |at| age(now, at).as_secs_f64()));
     }

@@ -212,7 +212,11 @@ fn pause(shell: &Shell, active: bool, announced: bool) -> Duration {
     let alike = shell.apps().filter(|(_, app)| app.is_active() == active).count();
     let left = cadence::left(shell.github.budget(), shell.clock.now());
     let pause = Pace { active, announced, alike, left }.pause(&shell.config.polling);
-    // All apps at once would be a burst every minute.
+    jittered(pause)
+}
+
+/// All apps at once would be a burst every minute.
+fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.9 + fastrand::f64() * 0.2)
 }
 

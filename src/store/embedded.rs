@@ -56,7 +56,7 @@ impl Embedded {
     pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Vec<Claimed>> {
         let until = now.saturating_add(lease).context("add the lease to the time")?;
         let ids = self.ids.clone();
-        self.ask("claim effects", move |db| rows::claim(db, &ids, (now, until), most)).await
+        self.ask("claim effects", move |db| rows::claim(db, &ids, now, until, most)).await
     }
 
     pub(super) async fn renew(&self, id: &EffectId, from: Timestamp, until: Timestamp) -> Result<bool> {

@@ -64,7 +64,7 @@ impl ServerWatcher {
             (false, true) => polling.active,
             (false, false) => polling.idle,
         };
-        pause.mul_f64(0.9 + fastrand::f64() * 0.2)
+        super::jittered(pause)
     }
 
     /// Looks, once this replica leads.

@@ -148,7 +148,7 @@ async fn while_a_retry_is_on_its_way() {
         let only = Some("rerun-failed-jobs".to_owned());
         town.sandbox.world.act(Act::Fault { kind, times: 1, only }).expect("a fault");
         let process = start(&town).await;
-        until_ready(&process).await;
+        process.is_ready().await;
         let notice = town.notice(812).at();
         let retry = town.button("UBEN", &notice, "Retry failed jobs");
         town.sandbox.workspace.click("UBEN", &notice, &retry).await.expect("an ack");
@@ -174,7 +174,7 @@ async fn while_a_person_is_being_answered() {
     let mut town = Town::without_bot(SETTINGS).await;
     let process = start(&town).await;
     process.says("connected to slack").await;
-    until_ready(&process).await;
+    process.is_ready().await;
     town.sandbox.workspace.fault(Fault::Hang { method: "response_url".into(), times: 1 });
     town.sandbox.workspace.command("UCHI", DEPLOYS, "hold h migrating").await.expect("an ack");
     town.hanging("response_url").await;
@@ -195,7 +195,7 @@ async fn while_a_person_is_being_answered() {
 async fn told_to_end_amid_requests() {
     let mut town = Town::without_bot(SETTINGS).await;
     let process = start(&town).await;
-    until_ready(&process).await;
+    process.is_ready().await;
     // An answer that never goes through must not keep the process from ending.
     town.sandbox.workspace.fault(Fault::Hang { method: "response_url".into(), times: 1 });
     town.sandbox.workspace.command("UANA", DEPLOYS, "whoami").await.expect("an ack");
@@ -220,12 +220,6 @@ async fn told_to_end_before_slack_answers() {
     assert_eq!(process.ends(Duration::from_secs(2)).await, 0, "{}", process.said());
     town.sandbox.workspace.clear_faults();
     town.close().await;
-}
-
-/// The first look is over, so that a hold is not refused for lack of knowledge.
-async fn until_ready(process: &Process) {
-    process.says("Lockkeeper starts").await;
-    until("the process to be ready", || async { (process.get("/ready").await.0 == 200).then_some(()) }).await;
 }
 
 /// The bot died after it had sent the revert: once GitHub had done it, once it had not. It is looked for, nothing is sent again.

@@ -63,7 +63,7 @@ async fn ready_says_what_the_bot_cannot_do() {
 async fn figures_of_a_day() {
     let town = Town::without_bot(SETTINGS).await;
     let mut process = Start::of(&town.sandbox, SETTINGS).go();
-    until("it to be ready", || async { (process.get("/ready").await.0 == 200).then_some(()) }).await;
+    process.is_ready().await;
     let ready = process.get("/ready").await.1;
     let ready: String = ready.chars().map(|c| if c.is_ascii_digit() { 'N' } else { c }).collect();
     assert_snapshot!(ready.replace("NN", "N"), @r#"{"checks":{"github":{"ok":true,"said":"all seen within N s"},"outbox":{"ok":true,"said":"nothing to do"},"slack":{"ok":true,"said":"N sockets connected"},"store":{"ok":true,"said":"answers"}},"ready":true}"#);
@@ -123,7 +123,7 @@ async fn figures_of_a_day() {
 async fn one_that_ends_is_not_ready() {
     let town = Town::without_bot(SETTINGS).await;
     let mut process = Start::of(&town.sandbox, SETTINGS).go();
-    until("it to be ready", || async { (process.get("/ready").await.0 == 200).then_some(()) }).await;
+    process.is_ready().await;
     town.sandbox.workspace.fault(Fault::Hang { method: "response_url".into(), times: 1 });
     town.sandbox.workspace.command("UANA", DEPLOYS, "whoami").await.expect("an ack");
     town.hanging("response_url").await;

@@ -102,6 +102,11 @@ impl Process {
         until(&format!("the process to say {words:?}"), || async { self.said().contains(words).then_some(()) }).await;
     }
 
+    /// Waits until it can do its work: what there is at GitHub was looked at.
+    pub async fn is_ready(&self) {
+        until("the process to be ready", || async { (self.get("/ready").await.0 == 200).then_some(()) }).await;
+    }
+
     /// Ends it as the kernel would: at once, without a word.
     pub fn kill(&mut self) {
         self.child.kill().expect("something to kill");

@@ -155,7 +155,7 @@ async fn machines_ask_whether_it_lives() {
     let town = Town::without_bot(SETTINGS).await;
     let process = start(&town).go();
     assert_eq!(process.get("/live").await, (200, "live\n".to_owned()));
-    until("it to be ready", || async { (process.get("/ready").await.0 == 200).then_some(()) }).await;
+    process.is_ready().await;
     let (status, metrics) = process.get("/metrics").await;
     assert_eq!(status, 200, "{metrics}");
     for path in ["/", "/readyz", "/github/webhook", "/live/"] {

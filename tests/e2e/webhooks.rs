@@ -237,7 +237,7 @@ async fn whoever_leads_hears_what_another_was_told() {
     let other = replica(&town, &redis).await;
     until("the leader's first look", || async { (looks(&town) > 0).then_some(()) }).await;
     // It has taken a turn, and knows how often it was hinted at so far.
-    until("the leader to be settled", || async { (leader.get("/ready").await.0 == 200).then_some(()) }).await;
+    leader.is_ready().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(!other.said().contains("this replica watches"), "{}", other.said());
     town.sandbox.set_up_hook(other.address().await);

@@ -142,7 +142,8 @@ fn remember(db: &Connection, commit: &Commit) -> rusqlite::Result<()> {
 pub(super) fn claim(
     db: &Connection,
     ids: &Ids,
-    (now, until): (Timestamp, Timestamp),
+    now: Timestamp,
+    until: Timestamp,
     most: u32,
 ) -> rusqlite::Result<Vec<Claimed>> {
     // A lease that is still there has ended by itself: whoever had it may have done the deed.
