@@ -24,6 +24,7 @@ mod route;
 mod selection;
 mod shape;
 mod shape_change;
+mod shape_hook;
 mod shape_run;
 mod write;
 

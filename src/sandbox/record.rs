@@ -43,6 +43,14 @@ impl Record {
         }));
     }
 
+    /// Writes down a webhook's delivery, and with which status it was answered, if it was.
+    pub fn delivery(&self, (parts, body): (&Parts, &str), status: Option<u16>) {
+        self.write(&json!({
+            "service": "webhook", "method": parts.method.as_str(), "target": parts.uri.to_string(),
+            "headers": headers(&parts.headers), "body": body, "status": status,
+        }));
+    }
+
     /// Writes down a WebSocket's frame, and which side sent it.
     pub fn frame(&self, from: &str, socket: u64, text: &str) {
         self.write(&json!({"service": "socket", "from": from, "socket": socket, "frame": text}));

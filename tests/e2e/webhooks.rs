@@ -195,6 +195,35 @@ async fn story(town: &Town, disturb: impl Fn(&Town)) -> (String, String, Vec<Str
     (town.says(812), town.says(813), town.thread(813), town.mentions())
 }
 
+/// All events ticked that the bot reads: what it is told about reviews and merges is more of the same, and nothing more is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_may_be_ticked_than_is_asked_for() {
+    let town = blind().await;
+    let all = ["push", "pull_request", "deployment_review", "workflow_job", "workflow_run"];
+    town.sandbox.world.set_up_hook(&format!("http://{}{ROUTE}", town.address()), HOOK_SECRET, &all);
+    let says = async |number: u64, text: &str| {
+        until(text, || async { (town.has_notice(number) && town.says(number).contains(text)).then_some(()) }).await;
+    };
+    let run = town.merge("ana-gh", "Fix RPC");
+    town.on_staging(run);
+    says(812, "waiting for approval").await;
+    town.approve_at_github(run, "chi-gh", &["Production", "Production (WebSocket)", "Production (Canada)"]);
+    town.ship(run);
+    says(812, "live on").await;
+    let run = town.merge("ben-gh", "Speed up search");
+    town.on_staging(run);
+    says(813, "waiting for approval").await;
+    let environments = ["Production", "Production (WebSocket)", "Production (Canada)"].map(str::to_owned).to_vec();
+    town.act(Act::Reject { repo: H.into(), run, environments, by: "chi-gh".into(), comment: "no".into() });
+    says(813, "rejected").await;
+    let delivered = town.sandbox.world.delivered();
+    assert!(delivered.iter().all(|delivered| delivered.status == Some(202)), "{delivered:#?}");
+    for event in all {
+        assert!(delivered.iter().any(|delivered| delivered.event == event), "{event}: {delivered:#?}");
+    }
+    town.close_blind().await;
+}
+
 /// A look by time finds what no webhook announced, and from then on it looks as often as without.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_relied_on_webhooks_notices_their_absence() {

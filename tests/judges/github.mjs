@@ -3,6 +3,7 @@
 import * as graphql from "./graphql.mjs";
 import * as openapi from "./openapi.mjs";
 import { Verdicts, lines, mustRefuse } from "./record.mjs";
+import * as webhooks from "./webhooks.mjs";
 
 const [folder] = process.argv.slice(2);
 
@@ -19,11 +20,15 @@ const asked = (login) => ({
 });
 mustRefuse("GitHub's GraphQL answers", graphql.judge, asked("ana"), asked(1));
 mustRefuse("GitHub's GraphQL questions", graphql.judge, asked("ana"), { ...asked("ana"), body: JSON.stringify({ query: "{ viewer { logn } }" }) });
+mustRefuse("webhooks", webhooks.judge, webhooks.sample({}), webhooks.sample({ hook_id: "1" }));
+mustRefuse("webhooks' signatures", webhooks.judge, webhooks.sample({}), { ...webhooks.sample({}), body: webhooks.sample({}).body + " " });
 
 const verdicts = new Verdicts();
 for (const line of lines(folder)) {
+  if (line.service === "webhook") webhooks.judge(verdicts, line);
   if (line.service !== "github") continue;
   (line.target === "/graphql" ? graphql : openapi).judge(verdicts, line);
 }
-const well = verdicts.report("GitHub (@octokit/openapi, @octokit/graphql-schema)", [...openapi.EXPECTED, ...graphql.EXPECTED]);
+const expected = [...openapi.EXPECTED, ...graphql.EXPECTED, ...webhooks.EXPECTED];
+const well = verdicts.report("GitHub (@octokit/openapi, openapi-webhooks, graphql-schema)", expected);
 process.exit(well ? 0 : 1);

@@ -1,14 +1,9 @@
 // GitHub's OpenAPI description (@octokit/openapi) as a judge of requests and answers.
 
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import addFormats from "ajv-formats";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import { read } from "./described.mjs";
 import { worst } from "./record.mjs";
 
-const require = createRequire(import.meta.url);
-const path = require.resolve("@octokit/openapi/package.json").replace("package.json", "generated/api.github.com.json");
-const description = JSON.parse(readFileSync(path, "utf8"));
+const { description, deref, typed, validator } = read("@octokit/openapi");
 
 /** What the bot asks of GitHub's REST API. */
 export const EXPECTED = [
@@ -56,62 +51,6 @@ const routes = Object.entries(description.paths).flatMap(([template, item]) =>
     return { template, method, names, parameters, operation: item[method], pattern: new RegExp(`^${pattern}$`) };
   }),
 );
-
-function deref(node) {
-  if (!node?.$ref) return node;
-  return deref(node.$ref.slice(2).split("/").reduce((at, key) => at[key], description));
-}
-
-const ajv = new Ajv2020({ strict: false, allErrors: true, logger: false });
-addFormats.default(ajv);
-const added = new Set();
-const validators = new Map();
-
-/** A validator for a schema of the description; members that it does not name are refused. */
-function validator(schema) {
-  if (!validators.has(schema)) {
-    const own = sealed(schema);
-    validators.set(schema, ajv.compile(own));
-  }
-  return validators.get(schema);
-}
-
-/** OpenAPI 3.0's schema as JSON Schema 2020-12. */
-function converted(schema) {
-  if (schema.$ref) return { $ref: shared(schema.$ref) };
-  const { nullable, oneOf, anyOf, allOf, properties, items, additionalProperties, not, example, examples, ...out } = schema;
-  // Kinds overlap in GitHub's unions, so "exactly one" cannot be asked for.
-  if (oneOf ?? anyOf) out.anyOf = (oneOf ?? anyOf).map(converted);
-  if (allOf) out.allOf = allOf.map(converted);
-  if (not) out.not = converted(not);
-  if (items) out.items = sealed(items);
-  if (properties) out.properties = Object.fromEntries(Object.entries(properties).map(([name, one]) => [name, sealed(one)]));
-  if (additionalProperties !== undefined) {
-    out.additionalProperties = typeof additionalProperties === "object" ? sealed(additionalProperties) : additionalProperties;
-  } else if (out.type === "object" && !properties && !out.anyOf && !allOf) {
-    out.additionalProperties = true;
-  }
-  if (!nullable) return out;
-  if (out.enum) out.enum = [...out.enum, null];
-  return out.type ? { ...out, type: [out.type, "null"].flat() } : { anyOf: [out, { type: "null" }] };
-}
-
-/** The same, with nothing allowed that it does not name. */
-function sealed(schema) {
-  const out = converted(schema);
-  const open = out.additionalProperties !== undefined;
-  return open ? out : { ...out, unevaluatedProperties: false };
-}
-
-/** Makes a component known to ajv under a name of its own. */
-function shared(ref) {
-  const name = ref.split("/").at(-1);
-  if (!added.has(name)) {
-    added.add(name);
-    ajv.addSchema(converted(deref({ $ref: ref })), name);
-  }
-  return name;
-}
 
 const known = new Map();
 
@@ -169,14 +108,6 @@ function judgeRequest(verdicts, line, found) {
   if (!wanted.content[content]) return wrong(`has the content type ${content}`);
   const { schema } = wanted.content[content];
   if (!validator(schema)(JSON.parse(line.body))) wrong(`body: ${worst(validator(schema).errors)}`);
-}
-
-/** A text of a path or a query as the type that the schema wants, where it can be read as such. */
-function typed(schema, text) {
-  const { type } = deref(schema);
-  if ((type === "integer" || type === "number") && /^\d+$/.test(text)) return Number(text);
-  if (type === "boolean" && /^(true|false)$/.test(text)) return text === "true";
-  return text;
 }
 
 const seen = new Set();

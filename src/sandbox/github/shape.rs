@@ -149,34 +149,56 @@ impl Shape<'_> {
         user(self.state, self.api, login)
     }
 
-    /// The repository with all its fields.
-    pub fn repository(&self) -> Value {
-        let (url, html, full_name) = (self.url(), self.html(), self.repo.full_name());
-        let mut repository = Map::new();
-        for (key, rest) in REPOSITORY_URLS {
-            repository.insert(key.to_owned(), json!(format!("{url}{rest}")));
-        }
+    /// The repository in short, as runs have it.
+    pub fn repository_in_short(&self) -> Value {
+        let url = self.url();
+        let mut repository: Map<String, Value> =
+            REPOSITORY_URLS.iter().map(|(key, rest)| ((*key).to_owned(), json!(format!("{url}{rest}")))).collect();
         extend(
             &mut repository,
             json!({
-                "id": self.repo.id, "node_id": node_id("R", self.repo.id), "name": self.repo.name, "full_name": full_name,
-                "private": false, "visibility": "public", "owner": account(self.api, self.repo.owner, 4651, "Organization"), "html_url": html, "description": null,
-                "fork": false, "created_at": time(self.repo.created_at), "updated_at": time(self.last_push()),
-                "pushed_at": time(self.last_push()), "default_branch": "main", "homepage": null, "language": "Python",
-                "git_url": format!("git://github.com/{full_name}.git"), "ssh_url": format!("git@github.com:{full_name}.git"),
-                "clone_url": format!("{html}.git"), "svn_url": html, "mirror_url": null, "size": 4_096, "license": null,
-            }),
-        );
-        extend(
-            &mut repository,
-            json!({
-                "stargazers_count": 10, "watchers_count": 10, "watchers": 10, "forks_count": 2, "forks": 2,
-                "open_issues_count": 0, "open_issues": 0, "network_count": 2, "subscribers_count": 5,
-                "has_issues": true, "has_projects": false, "has_downloads": true, "has_wiki": false, "has_pages": false,
-                "has_discussions": false, "archived": false, "disabled": false, "topics": [],
+                "id": self.repo.id, "node_id": node_id("R", self.repo.id), "name": self.repo.name,
+                "full_name": self.repo.full_name(), "owner": account(self.api, self.repo.owner, 4651, "Organization"),
+                "private": false, "html_url": self.html(), "description": null, "fork": false,
             }),
         );
         Value::Object(repository)
+    }
+
+    /// The repository as what happens in it has it.
+    pub fn repository_of_events(&self) -> Value {
+        let (html, full_name) = (self.html(), self.repo.full_name());
+        let mut repository = self.repository_in_short();
+        if let Value::Object(repository) = &mut repository {
+            extend(
+                repository,
+                json!({
+                    "visibility": "public", "created_at": time(self.repo.created_at), "updated_at": time(self.last_push()),
+                    "pushed_at": time(self.last_push()), "default_branch": "main", "homepage": null, "language": "Python",
+                    "git_url": format!("git://github.com/{full_name}.git"), "ssh_url": format!("git@github.com:{full_name}.git"),
+                    "clone_url": format!("{html}.git"), "svn_url": html, "mirror_url": null, "size": 4_096, "license": null,
+                }),
+            );
+            extend(
+                repository,
+                json!({
+                    "stargazers_count": 10, "watchers_count": 10, "watchers": 10, "forks_count": 2, "forks": 2,
+                    "open_issues_count": 0, "open_issues": 0, "has_issues": true, "has_projects": false,
+                    "has_downloads": true, "has_wiki": false, "has_pages": false, "has_discussions": false,
+                    "archived": false, "disabled": false, "topics": [],
+                }),
+            );
+        }
+        repository
+    }
+
+    /// The repository as it is told to those who ask for it.
+    pub fn repository(&self) -> Value {
+        let mut repository = self.repository_of_events();
+        if let Value::Object(repository) = &mut repository {
+            extend(repository, json!({"network_count": 2, "subscribers_count": 5}));
+        }
+        repository
     }
 
     /// A workflow.

@@ -155,11 +155,7 @@ impl Shape<'_> {
     }
 
     fn branch_end(&self, branch: &str, sha: &str) -> Value {
-        let mut repository = self.repository();
-        if let Some(fields) = repository.as_object_mut() {
-            // These two are told only where the repository itself was asked for.
-            fields.retain(|name, _| name != "network_count" && name != "subscribers_count");
-        }
+        let repository = self.repository_of_events();
         json!({
             "label": format!("{}:{branch}", self.repo.owner), "ref": branch, "sha": sha,
             "user": repository["owner"], "repo": repository,
@@ -172,7 +168,7 @@ impl Shape<'_> {
     }
 
     /// Name and address in a commit.
-    fn git_person(&self, login: &str) -> (String, String) {
+    pub(super) fn git_person(&self, login: &str) -> (String, String) {
         match self.state.person(login) {
             Some(person) if login.ends_with("[bot]") => (person.login.to_owned(), "support@github.com".to_owned()),
             Some(person) => (person.name.to_owned(), format!("{login}@users.noreply.github.com")),
@@ -181,7 +177,7 @@ impl Shape<'_> {
     }
 }
 
-fn tree_of(sha: &str) -> String {
+pub(super) fn tree_of(sha: &str) -> String {
     let seed = u64::from_str_radix(&sha[..12], 16).unwrap_or_default();
     sha_of(seed, 1)
 }

@@ -14,7 +14,7 @@ impl Shape<'_> {
         let attempt = run.attempts.get(number.checked_sub(1)?)?;
         let (id, suite) = (run.id, run.id + 30_000_000_000);
         let url = format!("{}/actions/runs/{id}", self.url());
-        let repository = self.repository();
+        let repository = self.repository_in_short();
         let mut shape = json!({
             "id": id, "name": run.workflow.name(), "node_id": node_id("WFR", id), "run_number": run.number,
             "run_attempt": number, "event": run.event.word(), "status": attempt.status(),
@@ -110,7 +110,8 @@ impl Shape<'_> {
             .then(|| json!({"group_name": self.repo.pipeline.group, "total_count": live.len(), "group_members": live}))
     }
 
-    fn job(&self, run: &Run, number: usize, job: &Job) -> Value {
+    /// A job of an attempt (numbered from 1).
+    pub fn job(&self, run: &Run, number: usize, job: &Job) -> Value {
         let plan = &self.repo.pipeline.jobs[job.plan];
         let at_work = job.started_at.is_some();
         let steps = job.steps(plan);

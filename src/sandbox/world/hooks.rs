@@ -53,6 +53,8 @@ pub(crate) enum Happening {
     Run(&'static str, Run),
     /// A job of a run, by its id, is `queued`, `waiting`, `in_progress` or `completed`.
     Job(&'static str, Run, u64),
+    /// A job of a run, by its id, asks for a reviewer.
+    Asked(Run, u64),
     /// A reviewer decided.
     Review(Run, Review),
     /// A pull request, by its number, was merged.
@@ -114,7 +116,7 @@ impl Happening {
             Self::Ping => "ping",
             Self::Run(..) => "workflow_run",
             Self::Job(..) => "workflow_job",
-            Self::Review(..) => "deployment_review",
+            Self::Asked(..) | Self::Review(..) => "deployment_review",
             Self::Merge(_) => "pull_request",
             Self::Push(..) => "push",
         }
@@ -225,7 +227,12 @@ fn of_run(before: Option<&Run>, run: &Run) -> Vec<Happening> {
     news.extend(run.reviews.iter().skip(decided).map(|review| Happening::Review(run.clone(), review.clone())));
     for job in &run.latest().jobs {
         let was = same.and_then(|before| before.latest().jobs.iter().find(|known| known.id == job.id));
-        news.extend(of_job(was, job).into_iter().map(|action| Happening::Job(action, run.clone(), job.id)));
+        for action in of_job(was, job) {
+            news.push(Happening::Job(action, run.clone(), job.id));
+            if action == "waiting" {
+                news.push(Happening::Asked(run.clone(), job.id));
+            }
+        }
     }
     // `waiting` is no action of a run's.
     if was != Some(is) && ["in_progress", "completed"].contains(&is) {
