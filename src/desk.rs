@@ -3,8 +3,10 @@
 //! app's document changes. Nothing slow happens at a desk: no network, only the store.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::FutureExt;
@@ -21,7 +23,7 @@ use crate::deploy::event::Event;
 use crate::deploy::name::AppName;
 use crate::deploy::remind::REMINDER;
 use crate::deploy::run::Run;
-use crate::store::{Commit, Committed, Decision, EffectId, Fence, Glance, NewEffect, Store, Version};
+use crate::store::{Commit, Committed, Decision, EffectId, Fence, Glance, NewEffect, Store, Unwritten, Version};
 use crate::telemetry;
 
 /// Letters that may wait at a desk before senders have to.
@@ -63,8 +65,8 @@ pub struct Office {
     pub closing: CancellationToken,
 }
 
-/// Tells the sender of a letter how it went. Who stops waiting before its turn takes it back; what was decided by then stands.
-type Done = oneshot::Sender<anyhow::Result<()>>;
+/// Tells the sender of a letter how it went.
+type Done = oneshot::Sender<Result<(), Unwritten>>;
 
 enum Letter {
     /// Something happened. Boxed: most letters are small.
@@ -77,9 +79,18 @@ struct Happened {
     event: Event,
     settles: Option<EffectId>,
     fence: Option<Fence>,
+    /// Tells the sender that its turn has come. Who stopped waiting by then has taken the letter back: they were told that nothing is done.
+    begun: Option<oneshot::Sender<()>>,
     /// It was seen before: nothing is to be done.
     repeated: bool,
     done: Done,
+}
+
+impl Happened {
+    /// Whether its sender waits for it, or did when its turn first came.
+    fn begin(&mut self) -> bool {
+        self.begun.take().is_none_or(|begun| begun.send(()).is_ok())
+    }
 }
 
 impl Desk {
@@ -113,7 +124,24 @@ impl Desk {
     /// # Errors
     /// When the decision could not be remembered.
     pub async fn tell(&self, event: Event, settles: Option<EffectId>) -> anyhow::Result<()> {
-        self.happened(event, settles, None).await
+        let (begun, _waits) = oneshot::channel();
+        Ok(self.happened(event, settles, None, begun).await?)
+    }
+
+    /// Tells what somebody asks for, who waits so long to hear that it is remembered.
+    ///
+    /// # Errors
+    /// When that was not confirmed in time: either nothing is done then, or nobody can know.
+    pub async fn ask(&self, request: Request, patience: Duration) -> Result<(), Unwritten> {
+        let (begun, mut hears) = oneshot::channel();
+        let told = tokio::time::timeout(patience, self.happened(Event::Asked(request), None, None, begun)).await;
+        let told = told.unwrap_or_else(|_| Err(Unwritten::Unsure("remembering it took too long".to_owned())));
+        // If its turn has not come by now, it does not come any more.
+        hears.close();
+        match told {
+            Err(Unwritten::Unsure(why)) if hears.try_recv().is_err() => Err(Unwritten::Nothing(why)),
+            told => told,
+        }
     }
 
     /// Tells what was observed by whoever leads; it counts only as long as nobody else does.
@@ -121,7 +149,8 @@ impl Desk {
     /// # Errors
     /// When it could not be remembered, or somebody else leads by now.
     pub async fn observed(&self, event: Event, fence: Fence) -> anyhow::Result<()> {
-        self.happened(event, None, Some(fence)).await
+        let (begun, _waits) = oneshot::channel();
+        Ok(self.happened(event, None, Some(fence), begun).await?)
     }
 
     /// Looks up what others have made of the app, unless this desk knows all that the glance shows.
@@ -129,19 +158,26 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read, or holds a document that this version cannot.
     pub async fn refresh(&self, glance: Option<Glance>) -> anyhow::Result<()> {
-        self.send(|done| Letter::Changed(glance, done)).await
+        Ok(self.send(|done| Letter::Changed(glance, done)).await?)
     }
 
-    async fn happened(&self, event: Event, settles: Option<EffectId>, fence: Option<Fence>) -> anyhow::Result<()> {
-        self.send(|done| Letter::Happened(Box::new(Happened { event, settles, fence, repeated: false, done }))).await
+    async fn happened(
+        &self,
+        event: Event,
+        settles: Option<EffectId>,
+        fence: Option<Fence>,
+        begun: oneshot::Sender<()>,
+    ) -> Result<(), Unwritten> {
+        let letter = |done| Happened { event, settles, fence, begun: Some(begun), repeated: false, done };
+        self.send(|done| Letter::Happened(Box::new(letter(done)))).await
     }
 
-    async fn send(&self, letter: impl FnOnce(Done) -> Letter) -> anyhow::Result<()> {
+    async fn send(&self, letter: impl FnOnce(Done) -> Letter) -> Result<(), Unwritten> {
         let (done, told) = oneshot::channel();
         if self.tray.send(letter(done)).await.is_err() {
-            bail!("the desk is closed");
+            return Err(Unwritten::Nothing("the desk is closed".to_owned()));
         }
-        told.await.context("the desk closed before it decided")?
+        told.await.unwrap_or_else(|_| Err(Unwritten::Unsure("the desk broke off".to_owned())))
     }
 }
 
@@ -180,13 +216,13 @@ impl Clerk {
         for letter in letters {
             match letter {
                 Letter::Happened(letter) => happened.push_back(*letter),
-                Letter::Changed(Some(glance), done) => drop(done.send(self.catch_up(glance).await)),
+                Letter::Changed(Some(glance), done) => drop(done.send(self.catch_up(glance).await.map_err(nothing))),
                 // One look serves all that wait for one.
                 Letter::Changed(None, done) => {
                     if looked.is_none() {
-                        looked = Some(self.reload().await.map(drop));
+                        looked = Some(self.reload().await.map(drop).map_err(nothing));
                     }
-                    let _ = done.send(looked.as_ref().map_or(Ok(()), same));
+                    let _ = done.send(looked.clone().unwrap_or(Ok(())));
                 }
             }
         }
@@ -195,7 +231,7 @@ impl Clerk {
             let mut letters: Vec<Happened> = happened.drain(..alike).collect();
             let end = self.decide(&mut letters, fence).await;
             for letter in letters {
-                let _ = letter.done.send(same(&end));
+                let _ = letter.done.send(end.clone());
             }
         }
     }
@@ -213,9 +249,9 @@ impl Clerk {
 
     /// Decides letters of the same fence, and commits what follows from all of them at once. One that cannot be decided is told so
     /// and taken out; the others end as the commit does.
-    async fn decide(&mut self, letters: &mut Vec<Happened>, fence: Option<Fence>) -> anyhow::Result<()> {
+    async fn decide(&mut self, letters: &mut Vec<Happened>, fence: Option<Fence>) -> Result<(), Unwritten> {
         if self.version.is_none() {
-            self.reload().await?;
+            self.reload().await.map_err(nothing)?;
         }
         let mut races = 0;
         while races < RACES {
@@ -225,9 +261,9 @@ impl Clerk {
             if decisions.is_empty() {
                 return Ok(());
             }
-            let expected = self.version.unwrap_or_default();
-            let commit = Commit { app: self.name.clone(), expected, at, document: app.document()?, decisions, fence };
-            if commit.is_quiet() && commit.document == known.document()? {
+            let (expected, document) = (self.version.unwrap_or_default(), app.document().map_err(nothing)?);
+            let commit = Commit { app: self.name.clone(), expected, at, document, decisions, fence };
+            if commit.is_quiet() && commit.document == known.document().map_err(nothing)? {
                 self.publish.send_replace(app);
                 return Ok(());
             }
@@ -238,7 +274,7 @@ impl Clerk {
                 self.publish.send_replace(app);
             }
             self.count.send_modify(|commits| commits.done = commits.begun);
-            match committed.with_context(|| format!("commit decisions on {}", self.name))? {
+            match committed? {
                 Committed::Yes(_) => {
                     self.office.changed.notify_one();
                     return Ok(());
@@ -247,21 +283,23 @@ impl Clerk {
                     let mut decided = letters.iter_mut().filter(|letter| !letter.repeated).collect::<Vec<_>>();
                     places.iter().for_each(|place| decided[*place].repeated = true);
                 }
-                Committed::Fenced => bail!("somebody else watches {} by now", self.name),
+                Committed::Fenced => return Err(nothing(format!("somebody else watches {} by now", self.name))),
                 Committed::Raced => {
-                    self.reload().await?;
+                    self.reload().await.map_err(nothing)?;
                     races += 1;
                 }
             }
         }
-        bail!("{} was changed by somebody else {RACES} times in a row", self.name)
+        Err(nothing(format!("{} was changed by somebody else {RACES} times in a row", self.name)))
     }
 
-    /// Asks the core about each letter, on what the ones before it made. Who has stopped waiting for an answer was told by now that
-    /// nothing was done, so nothing is done.
+    /// Asks the core about each letter, on what the ones before it made. One that was taken back is dropped.
     fn consider_all(&self, known: &Arc<App>, letters: &mut Vec<Happened>, at: Timestamp) -> (Arc<App>, Vec<Decision>) {
         let (mut app, mut decisions) = (known.clone(), Vec::new());
-        for letter in std::mem::take(letters).into_iter().filter(|letter| !letter.done.is_closed()) {
+        for mut letter in std::mem::take(letters) {
+            if !letter.begin() {
+                continue;
+            }
             if letter.repeated {
                 letters.push(letter);
                 continue;
@@ -274,7 +312,7 @@ impl Clerk {
                     decisions.push(Decision { settle: letter.settles.clone(), ..decision });
                     letters.push(letter);
                 }
-                Err(error) => drop(letter.done.send(Err(error))),
+                Err(error) => drop(letter.done.send(Err(nothing(error)))),
             }
         }
         (app, decisions)
@@ -323,9 +361,9 @@ impl Clerk {
     }
 }
 
-/// How something ended, told once more.
-fn same(end: &anyhow::Result<()>) -> anyhow::Result<()> {
-    end.as_ref().map_or_else(|error| Err(anyhow!("{error:#}")), |()| Ok(()))
+/// It did not even come to writing.
+fn nothing(why: impl fmt::Display) -> Unwritten {
+    Unwritten::Nothing(format!("{why:#}"))
 }
 
 /// What follows from a decision, as the store keeps it.

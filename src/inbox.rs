@@ -9,9 +9,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use crate::deploy::action::{Action, REPLY_LIFE, Reply, Request};
+use crate::deploy::app::App;
 use crate::deploy::command::{self, Command, Question};
 use crate::deploy::dispatch::Dispatch;
-use crate::deploy::event::Event;
 use crate::deploy::form::{Filled, Form, Remarks, View};
 use crate::deploy::message::{Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
@@ -20,6 +20,7 @@ use crate::shell::Shell;
 use crate::slack::inbound::{self, Home, Inbound};
 use crate::slack::socket::{Envelope, Verdict};
 use crate::slack::{SlackError, blocks};
+use crate::store::Unwritten;
 use crate::telemetry;
 
 /// Slack waits three seconds for an acknowledgement; a commit that takes longer than this has failed.
@@ -161,7 +162,7 @@ impl Inbox {
         self.act(form.app().clone(), action, asked).await
     }
 
-    /// Commits a request, then acknowledges it. What cannot be remembered is not done, and that is said at once.
+    /// Commits a request, then acknowledges it. What cannot be remembered is not done, and that is said at once; so is that nobody knows.
     async fn act(&self, app: AppName, action: Action, asked: Asked) -> Verdict {
         let way = asked.way.clone();
         let Ok(desk) = self.shell.desk(&app) else {
@@ -169,12 +170,9 @@ impl Inbox {
         };
         let reply = asked.reply.clone();
         let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply: asked.reply };
-        match tokio::time::timeout(COMMIT, desk.tell(Event::Asked(request), None)).await {
-            Ok(Ok(())) => return Verdict::Ack,
-            Ok(Err(error)) => error!(app.name = %app, "could not remember a request: {error:#}"),
-            Err(_) => error!(app.name = %app, "remembering a request took too long"),
-        }
-        let message = desk.app().unwritten();
+        let Err(unwritten) = desk.ask(request, COMMIT).await else { return Verdict::Ack };
+        error!(app.name = %app, "could not remember a request: {unwritten}");
+        let message = said(&desk.app(), &unwritten);
         match way {
             // The acknowledgement of a click carries no words; Slack itself is there to take them.
             Way::Clicked => self.later(reply, std::future::ready(message)),
@@ -229,10 +227,10 @@ impl Inbox {
             let reply = Reply { view, ..asked.reply };
             let action = Action::Dispatch(Dispatch::Choose);
             let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply: reply.clone() };
-            if let Err(error) = desk.tell(Event::Asked(request), None).await {
-                error!(app.name = %app, "could not remember a request: {error:#}");
+            if let Err(unwritten) = desk.ask(request, COMMIT).await {
+                error!(app.name = %app, "could not remember a request: {unwritten}");
                 // Else the form would look for ever.
-                deliver(&shell, &closing, &reply, &desk.app().unwritten()).await;
+                deliver(&shell, &closing, &reply, &said(&desk.app(), &unwritten)).await;
             }
         });
         Verdict::Ack
@@ -264,6 +262,14 @@ async fn deliver(shell: &Shell, closing: &CancellationToken, reply: &Reply, mess
 
 fn answer(message: &Message) -> Verdict {
     Verdict::AckWith(blocks::content(message))
+}
+
+/// What a person hears whose request was not confirmed.
+fn said(app: &App, unwritten: &Unwritten) -> Message {
+    match unwritten {
+        Unwritten::Nothing(_) => app.unwritten(),
+        Unwritten::Unsure(_) => app.perhaps_written(),
+    }
 }
 
 /// Nothing was done, and why.

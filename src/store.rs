@@ -18,7 +18,8 @@
 //!
 //! Times are kept to the millisecond. The store has no clock: "now" is always the caller's.
 //!
-//! A call whose future is dropped may be carried out all the same.
+//! A call whose future is dropped may be carried out all the same. A commit is not: whoever waited for it was told something, so it is
+//! written soon or never, also by a store that slept.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -145,6 +146,17 @@ pub enum Committed {
     Fenced,
 }
 
+/// Why a commit was not confirmed: one fragment, for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritten {
+    /// Nothing was written, and nothing will be.
+    #[error("{0}")]
+    Nothing(String),
+    /// Nobody knows: it is written by now, whole, or it never will be.
+    #[error("{0}")]
+    Unsure(String),
+}
+
 /// An effect to be performed now, leased to whoever claimed it.
 #[derive(Clone, PartialEq)]
 pub struct Claimed {
@@ -229,8 +241,8 @@ pub async fn copy(config: &Config, to: Kind) -> Result<String> {
     Ok(format!("Copied {counted}."))
 }
 
-/// A back end of this contract. Every method fails when the store cannot be reached or written; then nothing is promised except
-/// that a commit was written whole or not at all.
+/// A back end of this contract. Every method fails when the store cannot be reached or written; then nothing is promised, except for
+/// commits, whose failure says what is.
 #[derive(Clone)]
 pub enum Store {
     /// A file of this process; one replica.
@@ -249,7 +261,7 @@ impl Store {
     }
 
     /// Writes decisions, all of them or none.
-    pub async fn commit(&self, commit: Commit) -> Result<Committed> {
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, Unwritten> {
         match self {
             Self::Embedded(store) => store.commit(commit).await,
             Self::Redis(store) => store.commit(commit).await,

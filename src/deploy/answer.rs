@@ -10,7 +10,7 @@ use super::ledger::Shipped;
 use super::message::{Line, Message, What};
 use super::name::{PrNumber, RunId, SlackId};
 use super::phase::Phase;
-use super::pipeline::{Environment, Kind};
+use super::pipeline::{Environment, Kind, Pipeline};
 use super::run::Workflow;
 use super::text::{cut, linked, list, plural};
 use super::track::{State, Tracked};
@@ -275,16 +275,32 @@ impl App {
     /// What cannot be written down is not done: approving still works on GitHub's own page.
     pub fn unwritten(&self) -> Message {
         let line = Line::plain("I cannot write anything down right now, so nothing was done. Try again in a minute");
-        Message::line(match (self.newest(), self.pipeline()) {
-            (Some(newest), _) => {
-                line.say(", or use GitHub’s own page: ").link(newest.run.label(), newest.run.url.clone()).say(".")
-            }
-            (None, Some(pipeline)) => {
-                let page = format!("https://github.com/{}/actions", pipeline.repo);
-                line.say(", or use GitHub’s own page: ").link(pipeline.repo.clone(), page).say(".")
-            }
-            (None, None) => line.say("."),
+        Message::line(match self.page() {
+            Some((label, page)) => line.say(", or use GitHub’s own page: ").link(label, page).say("."),
+            None => line.say("."),
         })
+    }
+
+    /// It was sent to be written down, and nobody said that it was. What was written is examined for ten minutes.
+    pub fn perhaps_written(&self) -> Message {
+        let line = Line::plain(
+            "I cannot write anything down right now, and I do not know whether this still was. \
+             If it was, you hear from me soon; if you hear nothing for 10 minutes, nothing was done.",
+        );
+        Message::line(match self.page() {
+            Some((label, page)) => {
+                line.say(" Look at GitHub’s own page before you try again: ").link(label, page).say(".")
+            }
+            None => line,
+        })
+    }
+
+    /// Where people can see and do things themselves.
+    fn page(&self) -> Option<(String, String)> {
+        let actions =
+            |pipeline: &Pipeline| (pipeline.repo.to_string(), format!("https://github.com/{}/actions", pipeline.repo));
+        let newest = self.newest().map(|newest| (newest.run.label(), newest.run.url.clone()));
+        newest.or_else(|| self.pipeline().map(actions))
     }
 
     fn unread(&self) -> Message {

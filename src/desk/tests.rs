@@ -118,6 +118,37 @@ async fn who_stopped_waiting_took_it_back() {
     assert_eq!((desk.version().await, desk.waiting().await), (1, 1));
 }
 
+/// Whose turn had come cannot take it back, and is not told that nothing was done.
+#[tokio::test]
+async fn who_stops_waiting_is_told_what_is_true() {
+    let server = Server::start(&[]);
+    let mut desk = Fixture::on(Store::Redis(server.store(0)));
+    let moment = Duration::from_millis(100);
+    let told = desk.desk.ask(request("in the tray", at()), moment).await;
+    assert!(matches!(told, Err(Unwritten::Nothing(_))), "{told:?}");
+    assert_eq!(desk.tell([asked("0")]).await, [Ok(())]);
+    assert_eq!((desk.version().await, desk.waiting().await), (1, 1));
+
+    server.signal("STOP");
+    let other = desk.desk.clone();
+    let both = async {
+        let first = desk.desk.ask(request("under way", at()), moment).await;
+        (first, other.ask(request("behind it", at()), moment).await)
+    };
+    let (first, behind) = tokio::select! {
+        both = both => both,
+        () = &mut desk.clerk => panic!("the desk closed"),
+    };
+    assert!(matches!(first, Err(Unwritten::Unsure(_))), "{first:?}");
+    assert!(matches!(behind, Err(Unwritten::Nothing(_))), "{behind:?}");
+    server.signal("CONT");
+    assert_eq!(desk.tell([asked("1")]).await, [Ok(())]);
+    let written = desk.waiting().await;
+    assert!((2..=3).contains(&written), "{written}");
+    let bodies = desk.store.claim(at(), SignedDuration::from_secs(9), 9).await.unwrap();
+    assert!(bodies.iter().all(|claimed| !claimed.body.contains("behind it")));
+}
+
 #[tokio::test]
 async fn what_waits_shares_a_commit() {
     let mut desk = Fixture::embedded();

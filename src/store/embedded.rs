@@ -14,7 +14,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::moved::Everything;
-use super::{Backlog, Claimed, Commit, Committed, EffectId, Version};
+use super::{Backlog, Claimed, Commit, Committed, EffectId, Unwritten, Version};
 use crate::deploy::name::AppName;
 
 mod file;
@@ -48,9 +48,11 @@ impl Embedded {
         self.ask("load a document", move |db| rows::load(db, &app)).await
     }
 
-    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed> {
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, Unwritten> {
         let ids = self.ids.clone();
-        self.ask("commit decisions", move |db| rows::commit(db, &ids, &commit)).await
+        let told = self.ask("commit decisions", move |db| rows::commit(db, &ids, &commit)).await;
+        // SQLite rolls back what it could not commit.
+        told.map_err(|error| Unwritten::Nothing(format!("{error:#}")))
     }
 
     pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Vec<Claimed>> {

@@ -14,24 +14,29 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::{SignedDuration, Timestamp};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue, RedisResult, Script, ScriptInvocation, cmd};
+use redis::{Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation, cmd};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 
-use super::{Backlog, Claimed, Commit, Committed, EffectId, Fence, Glance, NewEffect, Version, ms, time};
+use super::{Backlog, Claimed, Commit, Committed, EffectId, Fence, Glance, NewEffect, Unwritten, Version, ms, time};
 use crate::deploy::name::AppName;
+use watch::Watch;
 
 mod moving;
+mod watch;
 
 /// What all keys begin with.
 const PREFIX: &str = "lockkeeper:";
 /// The longest that one call may take: below the time in which Slack wants an acknowledgement.
 const PATIENCE: Duration = Duration::from_millis(1_500);
+const SILENT: &str = "redis did not answer in time";
 
 /// A Redis. Clones share a connection, which is made when first needed and again whenever it broke.
 #[derive(Clone)]
 pub struct Redis {
     connection: ConnectionManager,
     scripts: Arc<Scripts>,
+    watch: Arc<Watch>,
 }
 
 struct Scripts {
@@ -63,7 +68,7 @@ impl Redis {
             .set_connection_timeout(Some(Duration::from_secs(1)))
             .set_response_timeout(Some(PATIENCE));
         let connection = ConnectionManager::new_lazy_with_config(client, config).context("make a Redis client")?;
-        Ok(Self { connection, scripts: Arc::new(Scripts::new()) })
+        Ok(Self { connection, scripts: Arc::new(Scripts::new()), watch: Arc::default() })
     }
 
     /// Asks how Redis keeps what it is given.
@@ -84,16 +89,45 @@ impl Redis {
         Ok(found.0.zip(found.1).map(|(version, document)| (Version(version), document)))
     }
 
-    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed> {
-        let script = commit_of(&self.scripts.commit, &commit);
-        let told: Vec<i64> = self.run("commit decisions", &script).await?;
-        let (end, known) = told.split_first().context("commit decisions: redis said nothing")?;
-        Ok(match end {
-            -1 => Committed::Raced,
-            -2 => Committed::AlreadySeen(known.iter().filter_map(|place| usize::try_from(*place).ok()).collect()),
-            -3 => Committed::Fenced,
-            version => Committed::Yes(Version(version.unsigned_abs())),
-        })
+    /// Who gives up waiting was told so: a Redis that slept must not write it when it wakes, so it is told until when it may.
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Committed, Unwritten> {
+        const LATE: i64 = -4;
+        let until = Instant::now() + PATIENCE;
+        // A deadline can be too early, but then Redis says what time it is.
+        for _ in 0..2 {
+            let deadline = self.when(until).await.map_err(|error| Unwritten::Nothing(format!("{error:#}")))?;
+            let script = commit_of(&self.scripts.commit, &commit, deadline);
+            let mut connection = self.connection.clone();
+            let answer = tokio::time::timeout_at(until, script.invoke_async::<Vec<i64>>(&mut connection)).await;
+            let told = answer
+                .map_err(|_| Unwritten::Unsure(format!("commit decisions: {SILENT}")))?
+                .map_err(|error| unwritten(&error))?;
+            let [now, end, known @ ..] = told.as_slice() else {
+                return Err(Unwritten::Unsure("commit decisions: redis said nothing".to_owned()));
+            };
+            self.watch.set(*now, Instant::now());
+            return Ok(match end {
+                -1 => Committed::Raced,
+                -2 => Committed::AlreadySeen(known.iter().filter_map(|place| usize::try_from(*place).ok()).collect()),
+                -3 => Committed::Fenced,
+                &LATE => continue,
+                version => Committed::Yes(Version(version.unsigned_abs())),
+            });
+        }
+        Err(Unwritten::Nothing("commit decisions: redis got to it too late".to_owned()))
+    }
+
+    /// What Redis' clock will show at an instant, at least (ms).
+    async fn when(&self, instant: Instant) -> Result<i64> {
+        if let Some(shown) = self.watch.at(instant) {
+            return Ok(shown);
+        }
+        let mut connection = self.connection.clone();
+        let asked = cmd("TIME").to_owned();
+        let (seconds, micros): (i64, i64) =
+            bounded("ask redis for its time", asked.query_async(&mut connection)).await?;
+        self.watch.set(seconds * 1_000 + micros / 1_000, Instant::now());
+        self.watch.at(instant).context("redis told its time too long ago")
     }
 
     pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Vec<Claimed>> {
@@ -235,7 +269,7 @@ impl Scripts {
     }
 }
 
-fn commit_of<'a>(script: &'a Script, commit: &Commit) -> ScriptInvocation<'a> {
+fn commit_of<'a>(script: &'a Script, commit: &Commit, deadline: i64) -> ScriptInvocation<'a> {
     let mut call = script.key(PREFIX);
     let optional = |call: &mut ScriptInvocation<'a>, text: Option<&str>| {
         call.arg(text.unwrap_or_default()).arg(u8::from(text.is_some()));
@@ -243,7 +277,7 @@ fn commit_of<'a>(script: &'a Script, commit: &Commit) -> ScriptInvocation<'a> {
     call.arg(commit.app.as_str()).arg(commit.expected.0).arg(ms(commit.at)).arg(&commit.document);
     call.arg(commit.fence.map(|Fence(fence)| fence.to_string()).unwrap_or_default());
     // Taken only by a store that has no id yet.
-    call.arg(format!("{:032x}", fastrand::u128(..))).arg(commit.decisions.len());
+    call.arg(format!("{:032x}", fastrand::u128(..))).arg(deadline).arg(commit.decisions.len());
     for decision in &commit.decisions {
         optional(&mut call, decision.seen.as_deref());
         optional(&mut call, decision.settle.as_ref().map(EffectId::as_str));
@@ -278,7 +312,19 @@ fn claimed(row: Row, now: Timestamp, until: Timestamp) -> Claimed {
 async fn bounded<T>(what: &'static str, call: impl Future<Output = RedisResult<T>>) -> Result<T> {
     match tokio::time::timeout(PATIENCE, call).await {
         Ok(answer) => answer.map_err(|error| anyhow!("{what}: redis: {}", error.category())),
-        Err(_) => bail!("{what}: redis did not answer in time"),
+        Err(_) => bail!("{what}: {SILENT}"),
+    }
+}
+
+/// What an error means for a commit that was sent, or was to be.
+fn unwritten(error: &RedisError) -> Unwritten {
+    let why = format!("commit decisions: redis: {}", error.category());
+    // A connection that was lost may have carried it there; one that was refused has not, and whoever answers says what they did not do.
+    let lost = error.is_io_error() && !error.is_connection_refusal();
+    match error.kind() {
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Unwritten::Unsure(why),
+        _ if lost => Unwritten::Unsure(why),
+        _ => Unwritten::Nothing(why),
     }
 }
 

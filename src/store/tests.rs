@@ -640,6 +640,21 @@ pub(crate) mod redis {
             self.process.wait().unwrap();
         }
 
+        /// It sleeps (`STOP`), or wakes again (`CONT`).
+        pub(crate) fn signal(&self, name: &str) {
+            let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status();
+            assert!(sent.unwrap().success());
+        }
+
+        /// How many scripts it has run.
+        fn ran(&self) -> u64 {
+            let address = format!("redis+unix://{}", self.folder.path().join("redis.sock").display());
+            let mut connection = ::redis::Client::open(address).unwrap().get_connection().unwrap();
+            let told: String = ::redis::cmd("INFO").arg("commandstats").query(&mut connection).unwrap();
+            let calls = told.split_once("cmdstat_evalsha:calls=").and_then(|(_, rest)| rest.split(',').next());
+            calls.map_or(0, |calls| calls.parse().unwrap())
+        }
+
         pub(crate) fn store(&self, database: u32) -> Redis {
             let socket = self.folder.path().join("redis.sock");
             let url = format!("redis+unix://{}?db={database}", socket.display());
@@ -777,6 +792,27 @@ pub(crate) mod redis {
         assert_eq!(told(careful.store(0).fitness().await), "appends: true, Ok(())");
         let careless = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
         insta::assert_snapshot!(told(careless.store(0).fitness().await), @r#"appends: false, Err("Redis would throw decisions away when its memory is full (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction")"#);
+    }
+
+    /// What was said to have failed is not done hours later.
+    #[tokio::test]
+    async fn one_that_slept_writes_nothing_when_it_wakes() {
+        let server = Server::start(&[]);
+        let store = Store::Redis(server.store(0));
+        store.commit(decision(0, "{1}", Vec::new())).await.unwrap();
+        let before = server.ran();
+        server.signal("STOP");
+        let told = store.commit(decision(1, "{2}", vec![effect("a", "x")])).await;
+        assert!(matches!(told, Err(Unwritten::Unsure(_))), "{told:?}");
+        server.signal("CONT");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while server.ran() == before {
+            assert!(Instant::now() < deadline, "it does not get to it");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(store.load(&app()).await.unwrap(), Some((Version(1), "{1}".to_owned())));
+        assert_eq!(store.backlog().await.unwrap().count, 0);
+        assert_eq!(store.commit(decision(1, "{2}", Vec::new())).await, Ok(yes(2)), "and it goes on");
     }
 
     #[tokio::test]

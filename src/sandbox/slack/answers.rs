@@ -76,6 +76,7 @@ fn answer(state: &mut State, link: &Link, body: &Value, keys: &[&str]) -> Result
         Some("in_channel") => Ok(Some(say_aloud(state, link, content, thread_ts))),
         None | Some("ephemeral") => {
             let ts = show_to(state, &link.user, &link.channel, content, thread_ts);
+            state.ephemerals.last_mut().into_iter().for_each(|shown| shown.asked = Some(link.asked.clone()));
             Ok(Some(MessageRef::Ephemeral { ts }))
         }
         Some(other) => Err(format!("response_type {other:?}")),

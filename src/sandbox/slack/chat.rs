@@ -200,6 +200,7 @@ pub(super) fn show_to(
         text: content.text,
         blocks: content.blocks,
         edits: 0,
+        asked: None,
         older: Vec::new(),
     });
     ts

@@ -78,6 +78,8 @@ pub struct Ephemeral {
     pub blocks: Vec<Value>,
     /// How often it was replaced.
     pub edits: u32,
+    /// What it answers, by ack or by `response_url`: the text of a command, or a button's `action_id`.
+    pub asked: Option<String>,
     pub(super) older: Vec<Vec<Value>>,
 }
 

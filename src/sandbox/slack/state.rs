@@ -62,7 +62,7 @@ pub(super) struct Link {
     uses_left: u32,
     made: Timestamp,
     /// What the person did: the text of the command, or the button's name.
-    asked: String,
+    pub(super) asked: String,
     acked: bool,
     answered: bool,
 }
@@ -202,6 +202,7 @@ impl State {
             text: text.to_owned(),
             blocks: Vec::new(),
             edits: 0,
+            asked: None,
             older: Vec::new(),
         });
     }

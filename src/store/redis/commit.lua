@@ -1,15 +1,19 @@
 -- Writes decisions, all of them or none. ARGV: app, expected version, at (ms), document; the fence or nothing; an id for the store, should
--- it have none yet; number of decisions. Then for each: dedupe key, whether there is one; effect to settle, whether there is one; number of
+-- it have none yet; until when it may be written, by the clock here (ms); number of decisions. Then for each: dedupe key, whether there is one; effect to settle, whether there is one; number of
 -- effects, number of audit lines; for each effect lane, key, whether it has one, body, expires (ms or empty); the audit lines.
--- Returns the new version, or -1 for raced, -3 for fenced, -2 for already seen followed by the places of those that were, from 0.
+-- Returns the time here (ms), then the new version, or -1 for raced, -3 for fenced, -4 for too late, -2 for already seen followed by the
+-- places of those that were, from 0.
 local app, expected, at, document = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local DAY = 86400000
 
-if ARGV[5] ~= '' and redis.call('GET', p .. 'fence') ~= ARGV[5] then return { -3 } end
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+if now >= tonumber(ARGV[7]) then return { now, -4 } end
+if ARGV[5] ~= '' and redis.call('GET', p .. 'fence') ~= ARGV[5] then return { now, -3 } end
 
-local decisions, keys, settled, known = {}, {}, {}, { -2 }
-local i = 8
-for place = 1, tonumber(ARGV[7]) do
+local decisions, keys, settled, known = {}, {}, {}, { now, -2 }
+local i = 9
+for place = 1, tonumber(ARGV[8]) do
   local seen, settle = ARGV[i + 1] == '1' and ARGV[i], ARGV[i + 3] == '1' and ARGV[i + 2]
   local effects, lines = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
   if seen and (keys[seen] or redis.call('ZSCORE', p .. 'seen', seen))
@@ -21,9 +25,9 @@ for place = 1, tonumber(ARGV[7]) do
   decisions[place] = { seen, settle, i + 6, i + 6 + effects * 5, i + 5 + effects * 5 + lines }
   i = i + 6 + effects * 5 + lines
 end
-if #known > 1 then return known end
+if #known > 2 then return known end
 local version = tonumber(redis.call('HGET', p .. 'app:' .. app, 'version') or '0')
-if version ~= expected then return { -1 } end
+if version ~= expected then return { now, -1 } end
 
 redis.call('HSET', p .. 'app:' .. app, 'version', version + 1, 'document', document)
 redis.call('HSETNX', p .. 'store', 'id', ARGV[6])
@@ -58,4 +62,4 @@ for _, decision in ipairs(decisions) do
     redis.call('ZADD', p .. 'seen', at, seen)
   end
 end
-return { version + 1 }
+return { now, version + 1 }

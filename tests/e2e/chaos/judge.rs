@@ -27,10 +27,21 @@ pub struct Evidence<'a> {
     pub rang: Vec<(String, String)>,
     /// The audit log of each app, oldest first.
     pub audit: Vec<Vec<Value>>,
-    /// How often people were told that nothing can be written down.
-    pub unwritten: BTreeMap<String, usize>,
+    /// Who was told that nothing can be written down, or heard so from a form.
+    pub unwritten: Vec<Unwritten>,
     before: &'a BTreeSet<u64>,
     wrong: Vec<String>,
+}
+
+/// What somebody asked for and the bot did not confirm.
+pub struct Unwritten {
+    who: String,
+    /// The text of a command, or a button's `action_id`.
+    asked: String,
+    /// All that stood there.
+    told: String,
+    /// Whether the bot promised that nothing was done.
+    nothing: bool,
 }
 
 /// A POST of the bot's that approves or rejects.
@@ -72,9 +83,15 @@ impl<'a> Evidence<'a> {
         let repos: Vec<Value> = stage.plan.sites.iter().map(|site| stage.repo(site.repo)).collect();
         let reviews = reviews(stage.plan, &repos, &requests, &reruns);
         let people = APPROVERS.iter().map(|(slack, _)| *slack).chain(["UCHI", "UMALLORY", "UGUEST", "USTRANGER"]);
-        let unwritten = people.map(|who| {
-            let told = workspace.ephemerals(who);
-            (who.to_owned(), told.iter().filter(|m| m.reads().contains("cannot write anything down")).count())
+        let unwritten = people.flat_map(|who| {
+            let told = workspace.ephemerals(who).into_iter();
+            let told = told.filter(|m| m.reads().contains("cannot write anything down"));
+            told.map(|m| Unwritten {
+                who: m.user.clone(),
+                asked: m.asked.clone().expect("an answer"),
+                nothing: m.reads().contains("right now, so nothing was done"),
+                told: Value::from(m.blocks).to_string(),
+            })
         });
         Self {
             plan: stage.plan,
@@ -485,7 +502,10 @@ impl<'a> Evidence<'a> {
         let mut wrong = Vec::new();
         let people: BTreeSet<&str> = self.asks.iter().map(|ask| ask.who).collect();
         for who in people {
-            let unwritten = self.unwritten.get(who).copied().unwrap_or(0);
+            let about = |one: &&Unwritten| {
+                one.who == who && one.asked.starts_with("lockkeeper.approve.") && one.told.contains(site.repo)
+            };
+            let (nothing, unsure): (Vec<_>, Vec<_>) = self.unwritten.iter().filter(about).partition(|one| one.nothing);
             let clicks: Vec<&Ask> = self.asks.iter().filter(|ask| ask.who == who && approves(ask, site)).collect();
             let acked = clicks.iter().filter(|ask| ask.result == Some(Ok(()))).count();
             let decided = lines.iter().filter(|line| {
@@ -495,8 +515,16 @@ impl<'a> Evidence<'a> {
                     && !line["outcome"].as_str().is_some_and(|outcome| outcome.starts_with("failed"))
             });
             let decided = decided.count();
-            if !(acked.saturating_sub(unwritten)..=clicks.len()).contains(&decided) {
-                wrong.push(format!("{who} clicked {acked} times to approve {}, decided {decided} times", site.app));
+            let least = acked.saturating_sub(nothing.len() + unsure.len());
+            if !(least..=clicks.len() - nothing.len()).contains(&decided) {
+                wrong.push(format!(
+                    "{who} clicked {} times to approve {}, acknowledged {acked} times, was told {} times that nothing was \
+                     done and {} times that nobody knows; decided {decided} times",
+                    clicks.len(),
+                    site.app,
+                    nothing.len(),
+                    unsure.len()
+                ));
             }
         }
         for ask in &self.asks {
@@ -504,10 +532,12 @@ impl<'a> Evidence<'a> {
             let Some((_, note)) = text.split_once(&format!(" {} why-", site.app)) else { continue };
             let note = format!("why-{note}");
             let count = lines.iter().filter(|line| line["note"] == note.as_str() && !is_failed(line)).count();
-            let unwritten = self.unwritten.get(ask.who).copied().unwrap_or(0) > 0;
-            let least = usize::from(ask.result == Some(Ok(())) && !unwritten);
-            if !(least..=1).contains(&count) {
-                wrong.push(format!("{count} lines for {text:?} of {}, {:?}", ask.who, ask.result));
+            let unwritten = self.unwritten.iter().find(|one| one.who == ask.who && one.asked == *text);
+            let least = usize::from(ask.result == Some(Ok(())) && unwritten.is_none());
+            let most = usize::from(unwritten.is_none_or(|one| !one.nothing));
+            if !(least..=most).contains(&count) {
+                let told = unwritten.map(|one| &one.told);
+                wrong.push(format!("{count} lines for {text:?} of {}, {:?}, told {told:?}", ask.who, ask.result));
             }
         }
         wrong

@@ -120,8 +120,15 @@ fn message_of(effect: &Effect) -> Option<&Message> {
 
 /// Lets an app do all that it can do, and looks at everything that it says.
 fn exercise(mut app: App, action: Option<Action>, form: Option<&Form>, (runs, now): (&[Run], Timestamp)) {
-    let mut said =
-        vec![app.status(now), app.brief(), app.pending_answer(now), app.health(now), app.unwritten(), app.parity(now)];
+    let mut said = vec![
+        app.status(now),
+        app.brief(),
+        app.pending_answer(now),
+        app.health(now),
+        app.unwritten(),
+        app.perhaps_written(),
+        app.parity(now),
+    ];
     said.extend(app.journey(4498, now));
     said.extend(app.mine(&SlackId::new("UANA"), now));
     said.extend(app.reminder(&SlackId::new("UANA"), now));
