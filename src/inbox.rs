@@ -1,7 +1,8 @@
 //! The inbox: what people type and click. A question is answered from memory, in the acknowledgement itself where Slack takes one.
 //! What may change something is committed first: "acknowledged" means "remembered".
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,9 @@ use crate::telemetry;
 /// Slack waits three seconds for an acknowledgement; a commit that takes longer than this has failed.
 const COMMIT: Duration = Duration::from_millis(2_500);
 
+/// Forms of which it is known that they were opened: Slack may deliver a wish twice within moments.
+const OPENED: usize = 64;
+
 /// The longest pause between two tries of an answer.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -36,6 +40,8 @@ pub struct Inbox {
     home: Home,
     later: TaskTracker,
     closing: CancellationToken,
+    /// The requests that opened the latest forms.
+    opened: Arc<Mutex<VecDeque<RequestId>>>,
 }
 
 /// How something was asked; it decides what an acknowledgement can say (`facts/slack.md` 1.6).
@@ -59,7 +65,7 @@ struct Asked {
 impl Inbox {
     /// An inbox for the bot's own workspace.
     pub fn new(shell: Arc<Shell>, home: Home) -> Self {
-        Self { shell, home, later: TaskTracker::new(), closing: CancellationToken::new() }
+        Self { shell, home, later: TaskTracker::new(), closing: CancellationToken::new(), opened: Arc::default() }
     }
 
     /// Lets the answers that are being given end; those that fail now are not tried again.
@@ -203,9 +209,25 @@ impl Inbox {
         Verdict::Ack
     }
 
+    /// Whether a form was opened for that request; from now on one was. A trigger opens one form, and who came second with it would take
+    /// the request away from the form that is open.
+    fn has_opened(&self, id: &RequestId) -> bool {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.contains(id) {
+            return true;
+        }
+        opened.push_back(id.clone());
+        let surplus = opened.len().saturating_sub(OPENED);
+        opened.drain(..surplus);
+        false
+    }
+
     /// The trigger lives for three seconds, so a form is opened at once; one that was not opened is simply clicked again.
     fn open(&self, form: Form, asked: Asked) -> Verdict {
         let Ok(desk) = self.shell.desk(form.app()) else { return Verdict::Ack };
+        if self.has_opened(&asked.id) {
+            return Verdict::Ack;
+        }
         let shell = self.shell.clone();
         self.later.spawn(async move {
             let view = desk.app().view(&form, shell.clock.now());
@@ -219,6 +241,9 @@ impl Inbox {
     /// Opens a form that still has to find out what is true, before the trigger dies; what it shows is decided like any answer.
     fn choose(&self, app: AppName, asked: Asked) -> Verdict {
         let Ok(desk) = self.shell.desk(&app) else { return Verdict::Ack };
+        if self.has_opened(&asked.id) {
+            return Verdict::Ack;
+        }
         let (shell, closing) = (self.shell.clone(), self.closing.clone());
         self.later.spawn(async move {
             let form = Form::Redeploy { app: app.clone(), cancels: None };

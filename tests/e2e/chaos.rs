@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 mod bot;
+mod chores;
 mod judge;
 mod plan;
 mod stage;
@@ -21,13 +22,15 @@ const STORIES: u64 = 5;
 /// The longest that a story may take.
 const LONGEST: Duration = Duration::from_secs(170);
 
-/// Stories judged, and in them what people did, approvals, rejections and deaths.
-static TALLY: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
+/// Stories judged, and in them what people did, approvals, rejections, workflows started, changes taken back, and deaths.
+static TALLY: [AtomicU64; 7] = [const { AtomicU64::new(0) }; 7];
 
 fn tally() -> String {
-    let [stories, asks, approved, rejected, killed] = TALLY.each_ref().map(|count| count.load(Ordering::Relaxed));
+    let [stories, asks, approved, rejected, started, reverted, killed] =
+        TALLY.each_ref().map(|count| count.load(Ordering::Relaxed));
     format!(
-        "{stories} stories: {asks} times somebody did something, {approved} approvals and {rejected} rejections given, {killed} deaths"
+        "{stories} stories: {asks} times somebody did something, {approved} approvals and {rejected} rejections given, \
+         {started} workflows started, {reverted} changes taken back, {killed} deaths"
     )
 }
 
@@ -48,13 +51,20 @@ async fn told(plan: &Plan) -> Vec<String> {
     stage.play().await;
     if stage.wrong.is_empty() {
         let owed = stage.sandbox.workspace.unanswered();
-        let owed = owed.into_iter().filter(|one| !stage.excused.contains(&one.path));
+        // A form is an answer, and one that was not opened is asked for again.
+        let form = |asked: &str| {
+            asked.starts_with("lockkeeper.open_")
+                || plan.sites.iter().any(|site| asked == format!("redeploy {}", site.app))
+        };
+        let owed = owed.into_iter().filter(|one| !stage.excused.contains(&one.path) && !form(&one.asked));
         let mut wrong: Vec<String> =
             owed.map(|one| format!("everybody gets an answer: {} asked {:?}", one.user, one.asked)).collect();
         let evidence = Evidence::of(&stage).await;
         let count = |approved| evidence.reviews.iter().filter(|r| r.done && r.approved == approved).count() as u64;
         let killed = stage.happened.iter().filter(|(_, what)| *what == stage::Happened::Killed).count() as u64;
-        for (tally, more) in TALLY.iter().zip([1, evidence.asks.len() as u64, count(true), count(false), killed]) {
+        let (asks, started) = (evidence.asks.len() as u64, evidence.dispatches.len() as u64);
+        let counts = [1, asks, count(true), count(false), started, evidence.reverts(), killed];
+        for (tally, more) in TALLY.iter().zip(counts) {
             tally.fetch_add(more, Ordering::Relaxed);
         }
         wrong.extend(evidence.judge());

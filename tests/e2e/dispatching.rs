@@ -1,7 +1,7 @@
 //! Starting workflows from Slack: redeploy, start. Whatever GitHub answers, each is sent once.
 
 use insta::assert_snapshot;
-use lockkeeper::sandbox::slack::{Input, Message, Values};
+use lockkeeper::sandbox::slack::{Fault, Input, Message, Values};
 use lockkeeper::sandbox::world::{Act, AwsFaultKind, FaultKind, Outcome, ServerTurn};
 use serde_json::{Value, json};
 
@@ -128,6 +128,22 @@ async fn a_redeploy_while_a_deploy_waits() {
     (time) · <@UBEN> · approve run 41 on Production, Production (Canada) · granted
     (time) · <@UBEN> · redeploy on Production, Production (Canada) · granted
     ");
+    town.close().await;
+}
+
+/// A trigger opens one form; what came second with it would leave the form looking for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_that_is_delivered_twice_opens_one_form() {
+    let town = Town::open().await;
+    until("both sockets", || async { (town.sandbox.workspace.connected() == 2).then_some(()) }).await;
+    town.sandbox.workspace.fault(Fault::DeliverTwice { on: true });
+    for opened in 1..=5 {
+        let shown = town.open_redeploy("UBEN").await;
+        assert!(shown.contains("Elastic Beanstalk deploys it anew"), "{shown}");
+        assert_eq!(town.sandbox.workspace.count_calls(|call| call.method == "views.open"), opened);
+        let view = town.sandbox.workspace.views("UBEN").pop().expect("the form");
+        town.sandbox.workspace.close_view("UBEN", &view.id).await.expect("closed");
+    }
     town.close().await;
 }
 

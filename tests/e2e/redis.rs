@@ -37,6 +37,11 @@ impl Redis {
         until("redis-server to start", || async { UnixStream::connect(&socket).await.ok() }).await;
     }
 
+    /// The file that every write goes to.
+    pub fn log(&self) -> std::path::PathBuf {
+        self.folder.path().join("appendonlydir/appendonly.aof.1.incr.aof")
+    }
+
     /// Dies without a word.
     pub fn kill(&mut self) {
         self.process.kill().expect("something to kill");

@@ -1,7 +1,9 @@
 //! A bot that can die: it runs on a runtime of its own, which is torn down in the middle of whatever it does, as SIGKILL would.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -45,7 +47,10 @@ impl Write for Diary {
 
 /// A bot on a runtime of its own.
 pub struct Mortal {
-    runtime: Runtime,
+    /// Gone once it is dead.
+    runtime: Arc<Mutex<Option<Runtime>>>,
+    /// Whether it is to die at a write.
+    doomed: Arc<AtomicBool>,
     shell: Arc<Shell>,
     shutdown: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
@@ -65,7 +70,8 @@ impl Mortal {
                 Ok(Ok(Ok(bot))) => {
                     let (shell, shutdown) = (bot.shell(), CancellationToken::new());
                     let task = runtime.spawn(bot.run(shutdown.clone()));
-                    return Ok(Self { runtime, shell, shutdown, task });
+                    let (runtime, doomed) = (Arc::new(Mutex::new(Some(runtime))), Arc::default());
+                    return Ok(Self { runtime, doomed, shell, shutdown, task });
                 }
                 Ok(Ok(Err(error))) => why = format!("{error:#}"),
                 Ok(Err(error)) => why = error.to_string(),
@@ -86,17 +92,56 @@ impl Mortal {
     pub async fn kill(self) {
         let Self { runtime, shell, task, .. } = self;
         drop((shell, task));
-        down(runtime).await;
+        let die = move || end(lock(&runtime));
+        tokio::task::spawn_blocking(die).await.expect("a runtime that ends");
+    }
+
+    /// It will die a moment after the n-th time from now on that its store writes this file: a commit, a claim, a settled effect is on
+    /// the disk, and what follows from it has not begun, is on its way, or is not written down yet.
+    /// `last` is done when it dies.
+    pub fn dies_at_write(&self, file: PathBuf, nth: u32, moment: Duration, last: impl FnOnce() + Send + 'static) {
+        let (runtime, doomed) = (self.runtime.clone(), self.doomed.clone());
+        doomed.store(true, Ordering::Relaxed);
+        let written = move || std::fs::metadata(&file).and_then(|file| Ok((file.len(), file.modified()?))).ok();
+        std::thread::spawn(move || {
+            let (mut known, mut left) = (written(), nth);
+            while doomed.load(Ordering::Relaxed) && left > 0 {
+                let now = written();
+                left -= u32::from(now != known);
+                known = now;
+                std::thread::sleep(Duration::from_micros(if left > 0 { 100 } else { 0 }));
+            }
+            std::thread::sleep(moment);
+            let runtime = lock(&runtime);
+            if doomed.load(Ordering::Relaxed) {
+                last();
+                end(runtime);
+            }
+        });
+    }
+
+    /// It does not die at a write any more, unless it has.
+    pub fn spare(&self) {
+        let _not_now = lock(&self.runtime);
+        self.doomed.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it died at a write.
+    pub fn is_dead(&self) -> bool {
+        self.runtime.try_lock().is_ok_and(|runtime| runtime.is_none())
     }
 
     /// Ends in peace.
     pub async fn stop(self) -> Result<(), String> {
-        let Self { runtime, shell, shutdown, task } = self;
+        self.spare();
+        let dead = self.is_dead();
+        let Self { runtime, shell, shutdown, task, .. } = self;
         shutdown.cancel();
         drop(shell);
         let ended = tokio::time::timeout(Duration::from_secs(15), task).await;
-        down(runtime).await;
+        tokio::task::spawn_blocking(move || end(lock(&runtime))).await.expect("a runtime that ends");
         match ended {
+            _ if dead => Ok(()),
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => Err(format!("the bot ended badly: {error:#}")),
             Ok(Err(error)) => Err(format!("the bot broke: {error}")),
@@ -106,7 +151,7 @@ impl Mortal {
 
     /// Whether it broke by itself.
     pub fn is_broken(&self) -> bool {
-        self.task.is_finished()
+        self.task.is_finished() && self.runtime.try_lock().is_ok_and(|runtime| runtime.is_some())
     }
 
     /// Makes it look at GitHub, as a webhook does.
@@ -128,6 +173,16 @@ impl Mortal {
         let seen = self.shell.config.apps.keys().all(|app| looked.get(app).is_some_and(|at| *at > since));
         let left = self.shell.store.backlog().await.map(|backlog| backlog.count);
         seen && left.is_ok_and(|left| left == 0) && self.shell.sockets.connected() > 0
+    }
+}
+
+fn lock(runtime: &Mutex<Option<Runtime>>) -> MutexGuard<'_, Option<Runtime>> {
+    runtime.lock().expect("no panic")
+}
+
+fn end(mut runtime: MutexGuard<'_, Option<Runtime>>) {
+    if let Some(runtime) = runtime.take() {
+        runtime.shutdown_timeout(Duration::from_secs(10));
     }
 }
 

@@ -12,6 +12,9 @@ use super::plan::{APPROVERS, DEVELOPERS, Plan, Site};
 use super::stage::{Ask, Did, Happened, Seen, Stage};
 use crate::town::DEPLOYS;
 
+/// The bot's account at GitHub.
+const MACHINE: &str = "lockkeeper-bot";
+
 /// What can be known of a story without asking the bot.
 pub struct Evidence<'a> {
     pub plan: &'a Plan,
@@ -24,6 +27,8 @@ pub struct Evidence<'a> {
     pub reviews: Vec<Reviewed>,
     pub reruns: Vec<(usize, u64)>,
     pub cancels: Vec<(usize, u64)>,
+    /// The paths of the dispatches that GitHub took from the bot.
+    pub dispatches: Vec<String>,
     pub rang: Vec<(String, String)>,
     /// The audit log of each app, oldest first.
     pub audit: Vec<Vec<Value>>,
@@ -57,6 +62,13 @@ pub struct Reviewed {
     /// Whom the comment names.
     pub by: String,
     pub done: bool,
+}
+
+impl Reviewed {
+    /// Whether it lets a redeploy pass for whoever asked for that.
+    fn passes(&self) -> bool {
+        self.comment.contains(" for redeploy ")
+    }
 }
 
 impl<'a> Evidence<'a> {
@@ -102,6 +114,10 @@ impl<'a> Evidence<'a> {
             reviews,
             reruns,
             cancels: posted("/cancel"),
+            dispatches: {
+                let sent = requests.iter().filter(|r| r.method == "POST" && r.path.ends_with("/dispatches") && r.done);
+                sent.map(|r| r.path.clone()).collect()
+            },
             rang: workspace.mentions().into_iter().map(|(who, _, ts)| (who, ts)).collect(),
             audit,
             unwritten: unwritten.collect(),
@@ -118,6 +134,8 @@ impl<'a> Evidence<'a> {
         self.one_true_notice();
         self.each_mention_once();
         self.every_decision_in_the_audit();
+        self.each_order_once();
+        self.one_revert_for_a_change();
         self.wrong
     }
 
@@ -135,6 +153,8 @@ impl<'a> Evidence<'a> {
             }
             let asked = self.asks.iter().filter(|ask| ask.who == review.by && ask.at <= review.at);
             let by_them = |ask: &&Ask| match &ask.did {
+                _ if review.passes() => redeploys(ask, review),
+                Did::Sent(..) => false,
                 Did::Clicked(seen) => review.approved && seen.label.starts_with("Approve"),
                 Did::Typed(text) => !review.approved && text.starts_with(&format!("reject {} ", review.site.app)),
             };
@@ -152,7 +172,8 @@ impl<'a> Evidence<'a> {
             }
             let newest = self.ships(review, None).pop();
             let own = newest.is_some_and(|(_, by)| Some(DEVELOPERS[by].0) == approver.map(|(slack, _)| *slack));
-            if self.plan.four_eyes && review.approved && own {
+            // A redeploy keeps the version that was approved before.
+            if self.plan.four_eyes && review.approved && own && !review.passes() {
                 wrong.push(format!("{} approves their own change: {review:?}", review.by));
             }
         }
@@ -185,6 +206,7 @@ impl<'a> Evidence<'a> {
             let asks = match &ask.did {
                 Did::Typed(typed) => *typed == text,
                 Did::Clicked(seen) => seen.label == "Release",
+                Did::Sent(..) => false,
             };
             asks && (from..=review.at).contains(&ask.at)
         })
@@ -210,7 +232,9 @@ impl<'a> Evidence<'a> {
     /// What is approved stood before the approver's eyes: the run or its commit, the environments, every change.
     fn seen_by_the_approver(&mut self) {
         let mut wrong = Vec::new();
-        for review in self.reviews.iter().filter(|review| review.done && review.approved) {
+        // Who asked for a redeploy chose its environments.
+        let chosen = |review: &&Reviewed| review.done && review.approved && !review.passes();
+        for review in self.reviews.iter().filter(chosen) {
             let Some(run) = self.run(review) else { continue };
             let mut missing = Vec::new();
             let clicks = self.asks.iter().filter(|ask| ask.who == review.by && ask.at <= review.at);
@@ -497,6 +521,64 @@ impl<'a> Evidence<'a> {
         wrong.into_iter().for_each(|what| self.blame("every decision in the audit", what));
     }
 
+    /// Each redeploy and each start that was granted is sent once, and somebody asked for it.
+    fn each_order_once(&mut self) {
+        let mut wrong = Vec::new();
+        for (site, lines) in self.plan.sites.iter().zip(&self.audit) {
+            let sent = self.dispatches.iter().filter(|path| path.contains(&format!("/{}/", site.repo))).count();
+            let order = |line: &&Value| line["action"] == "redeploy" || line["action"] == "start";
+            let granted: Vec<&Value> = lines.iter().filter(order).filter(|line| line["outcome"] == "granted").collect();
+            let failed = lines.iter().filter(order).filter(|line| is_failed(line)).count();
+            if !(granted.len().saturating_sub(failed)..=granted.len()).contains(&sent) {
+                wrong.push(format!("{}: {} granted, {failed} failed, {sent} sent", site.app, granted.len()));
+            }
+            for line in granted.iter().filter(|line| line["action"] == "redeploy") {
+                let asked = |ask: &&Ask| line["by"] == ask.who && chose(ask, site, &line["environments"]);
+                let times = self.asks.iter().filter(asked).count();
+                let alike = |other: &&&Value| ["by", "environments"].iter().all(|key| other[*key] == line[*key]);
+                if granted.iter().filter(|other| other["action"] == "redeploy").filter(alike).count() > times {
+                    wrong.push(format!("asked for {times} times: {line}"));
+                }
+            }
+        }
+        wrong.into_iter().for_each(|what| self.blame("each order once", what));
+    }
+
+    /// How many changes the bot took back.
+    pub fn reverts(&self) -> u64 {
+        self.repos.iter().map(|repo| reverts_of(repo).count() as u64).sum()
+    }
+
+    /// One pull request takes a change back, and somebody confirmed that it shall.
+    fn one_revert_for_a_change(&mut self) {
+        let mut wrong = Vec::new();
+        for ((site, repo), lines) in self.plan.sites.iter().zip(&self.repos).zip(&self.audit) {
+            let mut seen = BTreeSet::new();
+            for pull in reverts_of(repo) {
+                let (number, body) = (&pull["number"], pull["body"].as_str().unwrap_or_default());
+                if !seen.insert(body.lines().next().unwrap_or_default().to_owned()) {
+                    wrong.push(format!("taken back twice: {pull}"));
+                }
+                let done = format!("done: #{number} reverts it");
+                let by: Vec<&str> = lines
+                    .iter()
+                    .filter(|line| line["outcome"] == done)
+                    .filter_map(|line| line["by"].as_str())
+                    .collect();
+                let broken = body.lines().next().and_then(|line| line.rsplit('#').next()).unwrap_or("?");
+                let confirmed = |ask: &&Ask| match &ask.did {
+                    Did::Clicked(seen) => seen.label == "Open the revert" && seen.text.contains(&format!("#{broken} ")),
+                    Did::Typed(_) | Did::Sent(..) => false,
+                };
+                let asked = |who: &&&str| self.asks.iter().any(|ask| ask.who == **who && confirmed(&ask));
+                if by.len() != 1 || by.iter().filter(asked).count() != 1 {
+                    wrong.push(format!("{} opened for {by:?}: {pull}", site.app));
+                }
+            }
+        }
+        wrong.into_iter().for_each(|what| self.blame("one revert for a change", what));
+    }
+
     /// Requests whose decision is missing, or is there too often.
     fn undecided(&self, site: &Site, lines: &[Value]) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -508,14 +590,21 @@ impl<'a> Evidence<'a> {
             let (nothing, unsure): (Vec<_>, Vec<_>) = self.unwritten.iter().filter(about).partition(|one| one.nothing);
             let clicks: Vec<&Ask> = self.asks.iter().filter(|ask| ask.who == who && approves(ask, site)).collect();
             let acked = clicks.iter().filter(|ask| ask.result == Some(Ok(()))).count();
+            let ours = |line: &Value| {
+                let redeploys = runs(&self.repos[self.site(site)]).filter(|run| run["workflow"] == "Redeploy");
+                redeploys.filter(|run| run["actor"] == MACHINE).any(|run| run["id"] == line["run"])
+            };
+            let passed = lines.iter().filter(|line| line["by"] == who && ours(line)).count();
             let decided = lines.iter().filter(|line| {
                 line["by"] == who
+                    && !ours(line)
                     && line["action"] == "approve"
                     && line["environments"].as_array().is_some_and(|names| !names.is_empty())
                     && !line["outcome"].as_str().is_some_and(|outcome| outcome.starts_with("failed"))
             });
             let decided = decided.count();
-            let least = acked.saturating_sub(nothing.len() + unsure.len());
+            // A click may be about a redeploy that the bot started, where it asks for approvals by itself.
+            let least = acked.saturating_sub(nothing.len() + unsure.len() + passed);
             if !(least..=clicks.len() - nothing.len()).contains(&decided) {
                 wrong.push(format!(
                     "{who} clicked {} times to approve {}, acknowledged {acked} times, was told {} times that nothing was \
@@ -528,13 +617,15 @@ impl<'a> Evidence<'a> {
             }
         }
         for ask in &self.asks {
-            let Did::Typed(text) = &ask.did else { continue };
+            let (Did::Typed(text) | Did::Sent(text, _)) = &ask.did else { continue };
             let Some((_, note)) = text.split_once(&format!(" {} why-", site.app)) else { continue };
             let note = format!("why-{note}");
             let count = lines.iter().filter(|line| line["note"] == note.as_str() && !is_failed(line)).count();
             let unwritten = self.unwritten.iter().find(|one| one.who == ask.who && one.asked == *text);
             let least = usize::from(ask.result == Some(Ok(())) && unwritten.is_none());
-            let most = usize::from(unwritten.is_none_or(|one| !one.nothing));
+            let said = |remark: &String| remark.contains("right now, so nothing was done");
+            let refused = matches!(&ask.result, Some(Err(remark)) if said(remark));
+            let most = usize::from(!refused && unwritten.is_none_or(|one| !one.nothing));
             if !(least..=most).contains(&count) {
                 let told = unwritten.map(|one| &one.told);
                 wrong.push(format!("{count} lines for {text:?} of {}, {:?}, told {told:?}", ask.who, ask.result));
@@ -542,6 +633,38 @@ impl<'a> Evidence<'a> {
         }
         wrong
     }
+}
+
+/// Whether somebody asks for a redeploy of just these environments.
+fn chose(ask: &Ask, site: &Site, environments: &Value) -> bool {
+    let names: BTreeSet<&str> = environments.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match &ask.did {
+        Did::Sent(text, chosen) => {
+            *text == format!("redeploy {}", site.app) && names == chosen.iter().map(String::as_str).collect()
+        }
+        Did::Clicked(seen) => {
+            let asks = seen.text.lines().any(|line| line.starts_with(&format!("Redeploy {} on ", site.app)));
+            asks && seen.label.starts_with("Redeploy") && names.iter().all(|name| seen.text.contains(name))
+        }
+        Did::Typed(_) => false,
+    }
+}
+
+/// Whether somebody asks for a redeploy that has to pass there.
+fn redeploys(ask: &Ask, review: &Reviewed) -> bool {
+    match &ask.did {
+        Did::Sent(text, chosen) => {
+            *text == format!("redeploy {}", review.site.app)
+                && review.environments.iter().all(|name| chosen.contains(name))
+        }
+        Did::Clicked(_) => chose(ask, review.site, &serde_json::json!(review.environments)),
+        Did::Typed(_) => false,
+    }
+}
+
+/// The pull requests that the bot opened.
+fn reverts_of(repo: &Value) -> impl Iterator<Item = &Value> {
+    repo["pulls"].as_array().into_iter().flatten().filter(|pull| pull["author"] == MACHINE)
 }
 
 fn is_failed(line: &Value) -> bool {

@@ -75,6 +75,11 @@ pub enum Step {
         app: usize,
         jobs: usize,
     },
+    /// Somebody merges a revert that the bot has opened.
+    MergeRevert {
+        app: usize,
+        by: usize,
+    },
     /// A running job of the newest run ends badly; `late` after its servers were touched.
     Break {
         app: usize,
@@ -151,6 +156,12 @@ pub enum Wish {
     Through,
     /// Clicks that button on the newest notice twice.
     Double(&'static str),
+    /// Puts the app on hold by the form on its notice.
+    Hold,
+    /// Redeploys a production environment: by the form, or named and confirmed; others are ticked too.
+    Redeploy { form: bool, tests: bool },
+    /// Asks for a revert of the newest change that was merged, and confirms it.
+    Revert,
 }
 
 /// When the bot dies.
@@ -162,6 +173,11 @@ pub enum Moment {
         method: &'static str,
         nth: u32,
         done: bool,
+    },
+    /// A moment after the n-th time from now on that the store has written something.
+    Written {
+        nth: u32,
+        micros: u64,
     },
     /// At the n-th request from now on whose line contains this: before or after GitHub did it.
     GitHub {
@@ -225,8 +241,13 @@ impl Plan {
                     push(&mut rng, &mut steps, step);
                 }
                 // The page shows the newest eight runs of an app.
-                let begins =
-                    matches!(step, Step::Merge { .. } | Step::Page { what: Page::Redeploy | Page::Deploy, .. });
+                let begins = matches!(
+                    step,
+                    Step::Merge { .. }
+                        | Step::MergeRevert { .. }
+                        | Step::Slack { wish: Wish::Redeploy { .. }, .. }
+                        | Step::Page { what: Page::Redeploy | Page::Deploy, .. }
+                );
                 starts += usize::from(begins);
                 if !begins || starts <= 6 {
                     push(&mut rng, &mut steps, step);
@@ -267,7 +288,8 @@ fn scene(rng: &mut Rng, app: usize) -> Vec<Step> {
     let outcome = [Outcome::Failure, Outcome::Failure, Outcome::TimedOut][rng.usize(..3)];
     let broken = Step::Break { app, outcome, late: rng.bool() };
     let (who, others) = (people(rng), people(rng));
-    match rng.u8(..12) {
+    let redeploy = Wish::Redeploy { form: rng.bool(), tests: rng.bool() };
+    match rng.u8(..16) {
         // A change goes to production, or nearly.
         0..4 => {
             let approve = slack(who, approving(rng));
@@ -311,6 +333,16 @@ fn scene(rng: &mut Rng, app: usize) -> Vec<Step> {
             let tries = slack(vec![one], approving(rng));
             vec![merge, every.clone(), gone(true), tries, gone(false), every]
         }
+        // It takes the place of a Deploy, or ends it where it waits.
+        11 => vec![merge, every.clone(), slack(who, redeploy), every.clone(), slack(others, approving(rng)), every],
+        // Something is in the way by the time it is to begin.
+        12 => vec![slack(vec![who[0]], redeploy), merge, slack(others, Wish::Confirm), every],
+        13 => {
+            let approve = slack(who, approving(rng));
+            let back = slack(others, Wish::Revert);
+            vec![merge, every.clone(), approve, every.clone(), back, Step::MergeRevert { app, by }, every]
+        }
+        14 => vec![merge, every.clone(), slack(who, Wish::Hold), slack(others, approving(rng)), every],
         _ => vec![Step::Page { app, by, what: page(rng) }, some, slack(who, wish(rng))],
     }
 }
@@ -364,7 +396,10 @@ fn people(rng: &mut Rng) -> Vec<&'static str> {
 }
 
 fn wish(rng: &mut Rng) -> Wish {
-    match rng.u8(..20) {
+    match rng.u8(..23) {
+        20 => Wish::Hold,
+        21 => Wish::Redeploy { form: rng.bool(), tests: rng.bool() },
+        22 => Wish::Revert,
         0..5 => Wish::Type(TYPED[rng.usize(..TYPED.len())]),
         5..9 => Wish::Notice("Approve production…"),
         9..12 => Wish::Through,
@@ -413,7 +448,8 @@ fn github_fault(rng: &mut Rng) -> Step {
 
 fn moment(rng: &mut Rng) -> Moment {
     let done = rng.bool();
-    match rng.u8(..10) {
+    match rng.u8(..16) {
+        9..15 => Moment::Written { nth: rng.u32(1..12), micros: [0, 0, 300, 1_000, 3_000][rng.usize(..5)] },
         0..3 => Moment::Now,
         3..7 => Moment::Slack { method: METHODS[rng.usize(..4)], nth: rng.u32(1..5), done },
         7..9 => Moment::GitHub { only: ROUTES[rng.usize(..3)], nth: 1, done },

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lockkeeper::config::{Config, Polling};
 use lockkeeper::sandbox::Sandbox;
-use lockkeeper::sandbox::slack::{Fault, MessageRef, Role};
+use lockkeeper::sandbox::slack::{Fault, MessageRef, Role, Workspace};
 use lockkeeper::sandbox::world::{Act, FaultKind};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,7 +20,7 @@ use crate::redis::Redis;
 use crate::town::{DEPLOYS, record};
 
 /// How long people wait for something to click, and everybody for the bot to look.
-const A_MOMENT: Duration = Duration::from_millis(1_500);
+pub(super) const A_MOMENT: Duration = Duration::from_millis(1_500);
 /// A sleeper that wakes so many milliseconds late shows that the machine cannot follow.
 const STALL: u64 = 300;
 /// How long all may take to come to rest once nothing is wrong any more.
@@ -47,6 +47,8 @@ pub struct Ask {
 pub enum Did {
     Typed(String),
     Clicked(Seen),
+    /// A form, as the command that it stands for, and what was ticked in it.
+    Sent(String, Vec<String>),
 }
 
 /// A button as somebody saw it, with all that stood around it.
@@ -96,7 +98,7 @@ pub struct Stage<'a> {
     redis_away: Option<(bool, usize)>,
     /// A death to come: how many calls hung when it was arranged, and how long the bot is to stay away.
     armed: Option<(usize, usize)>,
-    people: JoinSet<()>,
+    pub(super) people: JoinSet<()>,
     album: Vec<Seen>,
     /// The lock that everybody reads last in the channel, by app.
     locks: BTreeMap<&'static str, String>,
@@ -201,6 +203,7 @@ impl<'a> Stage<'a> {
                 }
                 self.act(Act::finish(&repo, run, &job, outcome));
             }
+            Step::MergeRevert { app, by } => self.merge_revert(app, by),
             Step::Page { app, by, what } => self.on_the_page(self.plan.sites[app], by, what),
             Step::Slack { who, app, wish } => self.wish(&who, app, &wish).await,
             Step::Account { who, gone } => {
@@ -225,7 +228,7 @@ impl<'a> Stage<'a> {
     // --- the world
 
     /// Does something in the world, where the world lets it be done.
-    fn act(&mut self, act: Act) -> bool {
+    pub(super) fn act(&mut self, act: Act) -> bool {
         self.sandbox.world.act(act).is_ok()
     }
 
@@ -241,9 +244,14 @@ impl<'a> Stage<'a> {
         let (repo, login) = (self.plan.sites[site].repo, DEVELOPERS[by].1);
         let title = format!("Change {}", self.happened.len() + 1_000);
         if self.act(Act::merge(repo, login, &title)) {
-            let sha = self.repo(repo)["main"].as_str().expect("a commit").to_owned();
-            self.note(Happened::Merged { site, sha, title, by });
+            self.merged(site, title, by);
         }
+    }
+
+    /// Notes what was just merged.
+    pub(super) fn merged(&mut self, site: usize, title: String, by: usize) {
+        let sha = self.repo(self.plan.sites[site].repo)["main"].as_str().expect("a commit").to_owned();
+        self.note(Happened::Merged { site, sha, title, by });
     }
 
     /// As the sandbox's page shows it.
@@ -306,6 +314,9 @@ impl<'a> Stage<'a> {
 
     async fn wish(&mut self, who: &[&'static str], app: usize, wish: &Wish) {
         let before = self.people.len();
+        if let Wish::Hold | Wish::Redeploy { .. } | Wish::Revert = wish {
+            return self.chore(who, app, wish).await;
+        }
         if let Wish::Notice(label) | Wish::Double(label) = wish {
             let there = |stage: &Stage| stage.on_notice(who[0], app, label).is_some();
             self.wait(A_MOMENT / 3, there).await;
@@ -324,19 +335,26 @@ impl<'a> Stage<'a> {
                         self.click(person, mine[nth % mine.len()].clone());
                     }
                 }
+                Wish::Hold | Wish::Redeploy { .. } | Wish::Revert => unreachable!("a chore, see above"),
             }
         }
         self.wait(A_MOMENT / 5, |stage| stage.people.len() <= before).await;
         if matches!(wish, Wish::Through) {
-            let confirmable = |stage: &Stage| who.iter().all(|person| stage.question(person).is_some());
-            self.wait(A_MOMENT, confirmable).await;
-            self.look_around().await;
-            who.iter().for_each(|person| self.confirm(person));
-            self.wait(A_MOMENT / 5, |stage| stage.people.len() <= before).await;
+            self.answer_questions(who).await;
         }
     }
 
-    fn type_in(&mut self, who: &'static str, app: usize, text: &str) {
+    /// Waits for the questions that these people asked for, and says yes.
+    pub(super) async fn answer_questions(&mut self, who: &[&'static str]) {
+        let before = self.people.len();
+        let confirmable = |stage: &Stage| who.iter().all(|person| stage.question(person).is_some());
+        self.wait(A_MOMENT, confirmable).await;
+        self.look_around().await;
+        who.iter().for_each(|person| self.confirm(person));
+        self.wait(A_MOMENT / 5, |stage| stage.people.len() <= before).await;
+    }
+
+    pub(super) fn type_in(&mut self, who: &'static str, app: usize, text: &str) {
         let n = self.asks.lock().expect("no panic").len();
         let text = text.replace("{app}", self.plan.sites[app].app).replace("{n}", &n.to_string());
         let index = self.begin(who, Did::Typed(text.clone()));
@@ -347,7 +365,7 @@ impl<'a> Stage<'a> {
         });
     }
 
-    fn click(&mut self, who: &'static str, seen: Seen) {
+    pub(super) fn click(&mut self, who: &'static str, seen: Seen) {
         let index = self.begin(who, Did::Clicked(seen.clone()));
         let (workspace, asks) = (self.sandbox.workspace.clone(), self.asks.clone());
         self.people.spawn(async move {
@@ -356,11 +374,12 @@ impl<'a> Stage<'a> {
         });
     }
 
-    fn begin(&mut self, who: &'static str, did: Did) -> usize {
+    pub(super) fn begin(&mut self, who: &'static str, did: Did) -> usize {
         for (app, lock) in &self.locks {
             let releases = match &did {
                 Did::Typed(text) => *text == format!("release {app}"),
                 Did::Clicked(seen) => seen.label == "Release",
+                Did::Sent(..) => false,
             };
             if releases {
                 self.let_go.insert(lock.clone());
@@ -411,6 +430,12 @@ impl<'a> Stage<'a> {
 
     /// All buttons that somebody sees, oldest first, without those that open a form.
     fn on_show(&self, who: &'static str) -> Vec<Seen> {
+        let opens = |seen: &Seen| seen.label.ends_with('…') && seen.label != "Approve production…";
+        self.buttons(who).into_iter().filter(|seen| !opens(seen)).collect()
+    }
+
+    /// All buttons that somebody sees, oldest first.
+    pub(super) fn buttons(&self, who: &'static str) -> Vec<Seen> {
         let workspace = &self.sandbox.workspace;
         let messages = workspace.messages(DEPLOYS).into_iter();
         let public = messages.map(|m| (m.at(), None, m.reads(), m.buttons()));
@@ -426,7 +451,7 @@ impl<'a> Stage<'a> {
                     confirm: button.confirm.unwrap_or_default(),
                     text: text.clone(),
                 };
-                (!seen.label.ends_with('…') || seen.label == "Approve production…").then_some(seen)
+                Some(seen)
             })
         });
         buttons.collect()
@@ -467,6 +492,13 @@ impl<'a> Stage<'a> {
         }
         match at {
             Moment::Now => return self.kill(down).await,
+            Moment::Written { nth, micros } => {
+                let log = self.redis.as_ref().map_or_else(|| self.data.path().join("lockkeeper.db-wal"), Redis::log);
+                let moment = Duration::from_micros(*micros);
+                let workspace = self.sandbox.workspace.clone();
+                let last = move || cut_off(&workspace);
+                self.bot.iter().for_each(|bot| bot.dies_at_write(log.clone(), *nth, moment, last.clone()));
+            }
             Moment::Slack { method, nth, done } => {
                 let method = (*method).to_owned();
                 let fault =
@@ -484,9 +516,7 @@ impl<'a> Stage<'a> {
     async fn kill(&mut self, down: usize) {
         self.armed = None;
         let Some(bot) = self.bot.take() else { return };
-        // Its connections die with it: nobody is to blame for what was on its way.
-        self.sandbox.workspace.fault(Fault::RefuseConnections { on: true });
-        self.sandbox.workspace.fault(Fault::DropTcp);
+        cut_off(&self.sandbox.workspace);
         bot.kill().await;
         self.sandbox.workspace.fault(Fault::RefuseConnections { on: false });
         self.note(Happened::Killed);
@@ -565,7 +595,7 @@ impl<'a> Stage<'a> {
     /// Lets the bot die where that was arranged.
     async fn watch(&mut self) {
         if let Some((hung, down)) = self.armed
-            && self.hung() > hung
+            && (self.hung() > hung || self.bot.as_ref().is_some_and(Mortal::is_dead))
         {
             self.kill(down).await;
         }
@@ -577,7 +607,7 @@ impl<'a> Stage<'a> {
     // --- waiting
 
     /// Waits for something, not longer than that; meanwhile the bot may die.
-    async fn wait(&mut self, most: Duration, done: impl Fn(&Self) -> bool) {
+    pub(super) async fn wait(&mut self, most: Duration, done: impl Fn(&Self) -> bool) {
         let until = tokio::time::Instant::now() + most;
         while tokio::time::Instant::now() < until {
             while self.people.try_join_next().is_some() {}
@@ -623,6 +653,7 @@ impl<'a> Stage<'a> {
     async fn come_to_rest(&mut self) {
         self.act(Act::ClearFaults);
         self.sandbox.workspace.clear_faults();
+        self.bot.iter().for_each(Mortal::spare);
         self.watch().await;
         if let Some((asleep, _)) = self.redis_away {
             self.find_redis(asleep).await;
@@ -655,6 +686,7 @@ impl<'a> Stage<'a> {
                 Did::Clicked(seen) => {
                     format!("clicked {:?} at {:?}", seen.label, seen.text.lines().next().unwrap_or_default())
                 }
+                Did::Sent(text, chosen) => format!("sent {text:?} {chosen:?}"),
             };
             lines.push(format!("{:>6} {} {did}: {:?}", ask.at, ask.who, ask.result));
         }
@@ -683,4 +715,10 @@ impl<'a> Stage<'a> {
         self.sandbox.close().await;
         self.wrong
     }
+}
+
+/// The connections of a bot die with it: nobody is to blame for what was on its way.
+fn cut_off(workspace: &Workspace) {
+    workspace.fault(Fault::RefuseConnections { on: true });
+    workspace.fault(Fault::DropTcp);
 }
