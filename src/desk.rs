@@ -83,6 +83,8 @@ struct Happened {
     begun: Option<oneshot::Sender<()>>,
     /// It was seen before: nothing is to be done.
     repeated: bool,
+    /// Whether what was asked for was granted; `None` until that is decided.
+    granted: Option<bool>,
     done: Done,
 }
 
@@ -168,7 +170,8 @@ impl Desk {
         fence: Option<Fence>,
         begun: oneshot::Sender<()>,
     ) -> Result<(), Unwritten> {
-        let letter = |done| Happened { event, settles, fence, begun: Some(begun), repeated: false, done };
+        let letter =
+            |done| Happened { event, settles, fence, begun: Some(begun), repeated: false, granted: None, done };
         self.send(|done| Letter::Happened(Box::new(letter(done)))).await
     }
 
@@ -277,6 +280,7 @@ impl Clerk {
             match committed? {
                 Committed::Yes(_) => {
                     self.office.changed.notify_one();
+                    self.count_decisions(letters);
                     return Ok(());
                 }
                 Committed::AlreadySeen(places) => {
@@ -308,6 +312,8 @@ impl Clerk {
             let considered = catch_unwind(AssertUnwindSafe(|| self.consider(&app, &letter.event, at)));
             match considered.unwrap_or_else(|_| Err(anyhow!("deciding about {} broke off", self.name))) {
                 Ok((changed, decision)) => {
+                    let decided = changed.is_none() || matches!(letter.event, Event::Examined(..));
+                    letter.granted = decided.then_some(changed.is_some());
                     app = changed.map_or(app, Arc::new);
                     decisions.push(Decision { settle: letter.settles.clone(), ..decision });
                     letters.push(letter);
@@ -324,9 +330,6 @@ impl Clerk {
         match app.handle(event.clone(), at) {
             Ok(effects) => {
                 log(&self.name, event, &effects);
-                if let Event::Examined(request, _) = event {
-                    telemetry::decided(&self.name, request.action.to_string(), true);
-                }
                 Ok((Some(app), written(&self.name, event, &effects, at)?))
             }
             Err(refusal) => {
@@ -334,10 +337,18 @@ impl Clerk {
                     bail!("{} refused something that nobody asked for: {refusal}", self.name)
                 };
                 info!(app.name = %self.name, person = %request.by, "refused to {}: {}", request.action, refusal.reason());
-                telemetry::decided(&self.name, request.action.to_string(), false);
                 let record = Effect::Record(known.record_refusal(request, run, &refusal, at));
                 let answer = Effect::Answer(request.reply.clone(), request.by.clone(), refusal.message());
                 Ok((None, written(&self.name, event, &[record, answer], at)?))
+            }
+        }
+    }
+
+    /// Counts what is remembered now. Before, it might be decided again, or turn out to have been decided already.
+    fn count_decisions(&self, letters: &[Happened]) {
+        for letter in letters.iter().filter(|letter| !letter.repeated) {
+            if let (Some(granted), Some((request, _))) = (letter.granted, asked(&letter.event)) {
+                telemetry::decided(&self.name, request.action.to_string(), granted);
             }
         }
     }

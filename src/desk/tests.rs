@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, join_all};
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
 use crate::deploy::action::{Action, Reply};
@@ -214,6 +215,8 @@ async fn a_lost_race_decides_all_again() {
     let server = Server::start(&[]);
     let (mut ours, mut theirs) =
         (Fixture::on(Store::Redis(server.store(0))), Fixture::on(Store::Redis(server.store(0))));
+    let figures = PrometheusBuilder::new().build_recorder();
+    let _recording = metrics::set_default_local_recorder(&figures);
     ours.tell([asked("0")]).await;
     theirs.tell([examined("theirs"), asked("1")]).await;
     assert_eq!(ours.tell([asked("1"), examined("ours"), asked("2")]).await, vec![Ok(()); 3]);
@@ -221,6 +224,11 @@ async fn a_lost_race_decides_all_again() {
     let audit = ours.store.audit(&app(), 9).await.unwrap();
     assert!(audit[0].contains("refused") && audit[1].contains("theirs"), "on what the others had made: {audit:#?}");
     assert_eq!(audit.len(), 2);
+    let figures = figures.handle().render();
+    for outcome in ["granted", "refused"] {
+        let counted = format!("lockkeeper_decisions_total{{app=\"h\",action=\"hold\",outcome=\"{outcome}\"}} 1\n");
+        assert!(figures.contains(&counted), "{figures}");
+    }
 }
 
 #[tokio::test]
