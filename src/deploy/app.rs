@@ -301,6 +301,7 @@ impl App {
                     let mut tracked = Tracked::new(run);
                     // History from before the first look is known without being told.
                     tracked.noticed = !(first && over);
+                    tracked.seen_at = Some(now);
                     self.state.runs.insert(id, tracked);
                 }
             }

@@ -71,10 +71,11 @@ impl App {
         let complete =
             tracked.is_known() && (tracked.run.workflow == Workflow::Redeploy || self.ships(tracked).is_some());
         let half_empty = tracked.shown.is_none() && !complete && now.duration_since(tracked.run.started_at) < PATIENCE;
+        let out_of_turn = tracked.shown.is_none() && self.is_out_of_turn(tracked, now);
         // How a run ended is said once it is known, not guessed and corrected.
         let unclear = tracked.run.is_over()
             && (tracked.is_due() || !tracked.is_examined() || self.phase(tracked) == Phase::Ending);
-        if half_empty || unclear {
+        if half_empty || out_of_turn || unclear {
             return None;
         }
         let message = self.notice(tracked, now);
@@ -85,6 +86,13 @@ impl App {
         }
         tracked.shown = Some(digest);
         Some(Effect::Notice(id, message))
+    }
+
+    /// Whether a run that was seen a moment ago would have its notice above an older one's that is still to come.
+    fn is_out_of_turn(&self, tracked: &Tracked, now: Timestamp) -> bool {
+        let fresh = tracked.seen_at.is_some_and(|at| now.duration_since(at) < PATIENCE);
+        let mut older = self.state.runs.range(..tracked.run.id).map(|(_, older)| older);
+        fresh && older.any(|older| older.noticed && older.shown.is_none())
     }
 
     /// Says something about a run once, when it is time.
@@ -193,7 +201,18 @@ impl App {
     pub(super) fn is_clear(&self, tracked: &Tracked) -> bool {
         let looked_at = tracked.is_known() && !tracked.is_due() && tracked.is_examined();
         let phase = self.phase(tracked);
-        looked_at && !tracked.is_lagging() && phase != Phase::Ending && !self.is_nameless(tracked, &phase)
+        let settled = !tracked.is_lagging() && !self.is_being_cancelled(tracked);
+        looked_at && settled && phase != Phase::Ending && !self.is_nameless(tracked, &phase)
+    }
+
+    /// Whether a job was cancelled a moment ago and its run is not shown as over yet: soon it is, and says by whom.
+    fn is_being_cancelled(&self, tracked: &Tracked) -> bool {
+        let just_now = |place: &Place| {
+            let cancelled = matches!(place.state, State::Unknown(Why::Cancelled) | State::NotDeployed(Why::Cancelled));
+            let ended = place.since.filter(|_| cancelled);
+            ended.zip(self.state.last_look).is_some_and(|(at, look)| look.duration_since(at) < SLACK)
+        };
+        !tracked.run.is_over() && tracked.places.values().any(just_now)
     }
 
     /// Whether the run was replaced a moment ago, and the lists do not show yet by which.

@@ -17,6 +17,9 @@ use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Statu
 pub struct Tracked {
     /// As the last list showed it.
     pub run: Run,
+    /// When it was first seen.
+    #[serde(default)]
+    pub seen_at: Option<Timestamp>,
     /// What the run showed at the last closer look: attempt, time of change, status. `None` before the first.
     pub learned: Option<(u32, Timestamp, Status)>,
     /// A run that goes on is looked at again each time: its jobs move without it. Not remembered.
@@ -179,6 +182,7 @@ impl Tracked {
     pub fn new(run: Run) -> Self {
         Self {
             run,
+            seen_at: None,
             learned: None,
             again: false,
             outdated: false,

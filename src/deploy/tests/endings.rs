@@ -109,6 +109,30 @@ fn a_production_job_cancelled_half_way_is_unknown() {
     story.said.clear();
 }
 
+/// The closer look sees the job cancelled before the list shows its run as over: by whom it was is said once it is known.
+#[test]
+fn a_job_is_cancelled_a_moment_before_its_run() {
+    let racing = || {
+        let mut story = approved();
+        story.pass(1).job("Production", Status::InProgress, None).step("Production", None).look();
+        story.pass(1).job("Production", Status::Completed, Some(Conclusion::Cancelled));
+        story.step("Production", Some(Conclusion::Cancelled)).look();
+        assert_eq!(story.heard(), "", "nobody knows yet by whom");
+        story
+    };
+    let mut story = racing();
+    let id = story.newest().0.id;
+    story.finish(Conclusion::Cancelled).why.insert(id, CancelledBy::Person("chi-gh".into()));
+    story.look();
+    let heard = story.heard();
+    assert!(heard.contains("was cancelled by chi-gh in the middle of production"), "{heard}");
+    // The others go on without it: that is no reason to wait.
+    let mut story = racing();
+    story.pass(1).look();
+    let heard = story.heard();
+    assert!(heard.contains("did not get through production"), "{heard}");
+}
+
 /// The closer look sees the run replaced before the lists show by which: it is said when that is known.
 #[test]
 fn a_run_replaced_half_way_is_told_with_its_successor() {

@@ -5,6 +5,32 @@ use insta::assert_snapshot;
 use super::*;
 use crate::deploy::action::Action;
 
+/// Two runs come up between two looks, and the newer one is known first: its notice waits for the older one's, and not for long.
+#[test]
+fn runs_are_told_in_the_order_of_their_making() {
+    let newer_known = || {
+        let mut story = Story::new();
+        story.pass(1).merge("ana-gh", "Fix RPC").pass(1).merge("ben-gh", "Bump zope");
+        let lists = story.lists();
+        story.tell(Event::Seen(lists));
+        let (run, details) = story.newest().clone();
+        story.tell(Event::Learned(vec![Finding::Details(Box::new(run), details)]));
+        assert_eq!(story.heard(), "", "812 was there before");
+        story
+    };
+    let told = |story: &mut Story| {
+        let told: Vec<String> = story.said.drain(..).map(|said| said.chars().take(13).collect()).collect();
+        told.into_iter().filter(|said| said.starts_with("notice")).collect::<Vec<_>>()
+    };
+    let mut story = newer_known();
+    story.look();
+    assert_eq!(told(&mut story)[..2], ["notice of 812", "notice of 813"]);
+    // GitHub does not say what became of the older one.
+    let mut story = newer_known();
+    story.pass(1).tell(Event::Tick);
+    assert_eq!(told(&mut story), ["notice of 813"]);
+}
+
 #[test]
 fn two_merges_one_handover_one_question_one_production() {
     let mut story = Story::new();
