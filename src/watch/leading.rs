@@ -77,6 +77,10 @@ impl Turns {
             shell.desk(&app)?.refresh(Some(glance)).await?;
             shell.note_look(&app);
         }
+        // What nobody has written down yet may be hinted at before it is.
+        for app in apps {
+            self.hints.entry(app).or_default();
+        }
         Ok(true)
     }
 }
