@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::deploy::action::{Action, Reply, Request};
 use crate::deploy::name::{AppName, RequestId, SlackId};
 use crate::deploy::revert::RollForward;
-use crate::github::tests::{Calls, github, pipeline, without_paging};
+use crate::github::Patience;
+use crate::github::tests::{Calls, github, github_with, impatient, pipeline, without_paging};
 use crate::http::{Response, json as respond};
 
 fn reverting() -> Reverting {
@@ -131,9 +134,11 @@ async fn a_refusal_is_told_apart() {
 
 #[tokio::test]
 async fn nothing_is_sent_while_it_cannot_be_looked_for() {
-    let (github, calls) = github(|call| call.line.starts_with("POST").then(done)).await;
+    let patience = Patience { attempt: Duration::from_millis(100), ..impatient() };
+    let (github, calls) = github_with(patience, |call| call.line.starts_with("POST").then(done)).await;
     assert!(github.revert(&pipeline(), &reverting(), false).await.is_err());
     assert!(github.revert(&pipeline(), &reverting(), true).await.is_err());
+    assert!(calls.all("GET /repos/hypothesis/h/pulls?").len() > 1, "it was looked for");
     assert_eq!(sent(&calls).await, 0);
 }
 
