@@ -226,12 +226,11 @@ impl Still {
         .await;
     }
 
-    /// The newest notice of an app, of a run that was not replaced: two runs that are first seen together are told in either order.
+    /// The newest notice of an app.
     fn notice(&self, app: &str) -> Message {
         let start = format!("{app} · run ");
         let messages = self.town.sandbox.workspace.messages(DEPLOYS);
-        let notices = messages.into_iter().filter(|m| m.thread_ts.is_none() && m.reads().starts_with(&start));
-        let mut notices = notices.filter(|notice| !notice.reads().contains("replaced by"));
+        let mut notices = messages.into_iter().filter(|m| m.thread_ts.is_none() && m.reads().starts_with(&start));
         notices.next_back().unwrap_or_else(|| panic!("{app} has no notice"))
     }
 

@@ -7,6 +7,7 @@
 mod answers;
 mod files;
 mod forged;
+mod hooks;
 mod words;
 
 use std::sync::Arc;

@@ -17,11 +17,16 @@ use crate::town::{H, SETTINGS, Town, until};
 
 /// Nobody looks by himself within a story.
 const NEVER: Polling = Polling { active: Duration::from_mins(10), idle: Duration::from_mins(60) };
+const LMS: &str = "hypothesis/lms";
 const ROUTE: &str = "/github/webhook";
 
 /// A town whose bot looks at its start, then only when it is told to.
-async fn blind() -> Town {
-    let mut town = Town::without_bot(SETTINGS).await;
+pub async fn blind() -> Town {
+    blind_with(SETTINGS).await
+}
+
+async fn blind_with(settings: &str) -> Town {
+    let mut town = Town::without_bot(settings).await;
     // A burst is waited for as long as between two polls: short enough for a story.
     town.polling = Polling { active: Duration::from_secs(1), ..NEVER };
     town.start_blind().await;
@@ -29,7 +34,7 @@ async fn blind() -> Town {
 }
 
 /// Sends bytes to the bot's own server; the answer's status, 0 where it only hangs up.
-async fn post(town: &Town, headers: &str, body: &[u8]) -> u16 {
+pub async fn post(town: &Town, headers: &str, body: &[u8]) -> u16 {
     let mut stream = TcpStream::connect(town.address()).await.expect("somebody who listens");
     let head = format!("POST {ROUTE} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).await.expect("a request");
@@ -54,37 +59,42 @@ fn signed(event: &str, id: &str, body: &str) -> String {
     )
 }
 
-async fn deliver(town: &Town, event: &str, id: &str, body: &serde_json::Value) -> u16 {
+pub async fn deliver(town: &Town, event: &str, id: &str, body: &serde_json::Value) -> u16 {
     let body = body.to_string();
     post(town, &signed(event, id, &body), body.as_bytes()).await
 }
 
-fn pushed(repo: &str) -> serde_json::Value {
+pub fn pushed(repo: &str) -> serde_json::Value {
     json!({ "ref": "refs/heads/main", "repository": { "full_name": repo } })
 }
 
-/// How often the bot has asked for the Deploy runs.
-fn looks(town: &Town) -> usize {
-    town.sandbox.world.requests().iter().filter(|request| request.path.contains("/workflows/deploy.yml/runs")).count()
+/// How often the bot has asked for the Deploy runs of a repository.
+pub fn looks(town: &Town, repo: &str) -> usize {
+    let list = format!("/repos/{repo}/actions/workflows/deploy.yml/runs");
+    town.sandbox.world.requests().iter().filter(|request| request.path.starts_with(&list)).count()
 }
 
 /// Waits for one look more than before.
-async fn looked(town: &Town, before: usize) {
-    until("a look", || async { (looks(town) > before).then_some(()) }).await;
+pub async fn looked(town: &Town, repo: &str, before: usize) {
+    until("a look", || async { (looks(town, repo) > before).then_some(()) }).await;
 }
 
-/// A moment in which a look would have begun.
-async fn a_moment() {
-    tokio::time::sleep(Duration::from_millis(400)).await;
+/// Whatever was heard before this has made its look by now: what is told afterwards of another app has made two, one after the other.
+async fn in_its_turn(town: &Town, id: &str) {
+    for nth in 0..2 {
+        let before = looks(town, LMS);
+        assert_eq!(deliver(town, "push", &format!("{id}-{nth}"), &pushed(LMS)).await, 202);
+        looked(town, LMS, before).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_is_signed_is_heard_and_once() {
-    let town = blind().await;
+    let town = blind_with(&format!("{SETTINGS}lms = \"{LMS}\"\n")).await;
     let body = pushed(H).to_string();
     let good = signed("push", "d-1", &body);
     let length = format!("content-length: {}\r\n", body.len());
-    let before = looks(&town);
+    let before = looks(&town, H);
     for headers in [
         length.clone(),
         good.replace("x-hub-signature-256: sha256=", "x-hub-signature: sha1="),
@@ -104,12 +114,12 @@ async fn only_what_is_signed_is_heard_and_once() {
     let chunk = [format!("{:x}\r\n", large.len()).as_bytes(), large.as_slice(), b"\r\n0\r\n\r\n"].concat();
     let untold = post(&town, &format!("{sign}transfer-encoding: chunked\r\n"), &chunk).await;
     assert!([0, 404].contains(&told) && [0, 404].contains(&untold), "{told} {untold}");
-    a_moment().await;
-    assert_eq!(looks(&town), before, "nobody looked");
+    in_its_turn(&town, "forged").await;
+    assert_eq!(looks(&town, H), before, "nobody looked");
 
     assert_eq!(post(&town, &good, body.as_bytes()).await, 202);
-    looked(&town, before).await;
-    let before = looks(&town);
+    looked(&town, H, before).await;
+    let before = looks(&town, H);
     for (event, id, said, status) in [
         ("push", "d-1", pushed(H), 202),
         ("push", "d-2", pushed("hypothesis/unknown"), 202),
@@ -120,8 +130,8 @@ async fn only_what_is_signed_is_heard_and_once() {
     ] {
         assert_eq!(deliver(&town, event, id, &said).await, status, "{event} {id}");
     }
-    tokio::time::sleep(Duration::from_millis(1_400)).await;
-    assert_eq!(looks(&town), before, "repeated, unknown, of another branch: nobody looked");
+    in_its_turn(&town, "ignored").await;
+    assert_eq!(looks(&town, H), before, "repeated, unknown, of another branch: nobody looked");
     town.close_blind().await;
 }
 
@@ -145,9 +155,9 @@ async fn a_body_that_never_ends_holds_up_nobody() {
         stream.read_to_string(&mut answer).await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     }
-    let before = looks(&town);
+    let before = looks(&town, H);
     assert_eq!(deliver(&town, "push", "d-1", &pushed(H)).await, 202);
-    looked(&town, before).await;
+    looked(&town, H, before).await;
     town.close_blind().await;
 }
 
@@ -157,14 +167,14 @@ async fn a_change_is_followed_by_webhooks_alone() {
     let town = blind().await;
     town.sandbox.set_up_hook(town.address());
     until("the greeting", || async { (!town.sandbox.world.delivered().is_empty()).then_some(()) }).await;
-    let before = looks(&town);
+    let before = looks(&town, H);
     let run = town.merge("ana-gh", "Fix RPC");
     until("the notice", || async { town.has_notice(812).then_some(()) }).await;
     town.on_staging(run);
     until("its news", || async { town.says(812).contains("waiting for approval").then_some(()) }).await;
     let events = town.sandbox.world.delivered();
     assert!(events.iter().all(|delivered| delivered.status == Some(202)), "{events:#?}");
-    let looks = looks(&town) - before;
+    let looks = looks(&town, H) - before;
     assert!(events.len() > 12 && looks <= 4, "{} events, {looks} looks", events.len());
     town.close_blind().await;
 }
@@ -231,8 +241,8 @@ async fn who_relied_on_webhooks_notices_their_absence() {
     town.polling = Polling { active: Duration::from_millis(400), idle: Duration::from_millis(400) };
     town.start().await;
     let spacing = async || {
-        let (from, begun) = (looks(&town), Instant::now());
-        until("three looks", || async { (looks(&town) >= from + 3).then_some(()) }).await;
+        let (from, begun) = (looks(&town, H), Instant::now());
+        until("three looks", || async { (looks(&town, H) >= from + 3).then_some(()) }).await;
         begun.elapsed() / 3
     };
     town.sandbox.set_up_hook(town.address());
@@ -264,10 +274,8 @@ async fn whoever_leads_hears_what_another_was_told() {
     let leader = replica(&town, &redis).await;
     leader.says("this replica watches").await;
     let other = replica(&town, &redis).await;
-    until("the leader's first look", || async { (looks(&town) > 0).then_some(()) }).await;
-    // It has taken a turn, and knows how often it was hinted at so far.
+    until("the leader's first look", || async { (looks(&town, H) > 0).then_some(()) }).await;
     leader.is_ready().await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(!other.said().contains("this replica watches"), "{}", other.said());
     town.sandbox.set_up_hook(other.address().await);
     town.merge("ana-gh", "Fix RPC");

@@ -67,6 +67,18 @@ impl Workspace {
         self.press(user, message, action_id, Some(value)).await
     }
 
+    /// Clicks a button with this action id and value that nobody ever showed there.
+    pub async fn forge(&self, user: &str, message: &MessageRef, button: (&str, &str)) -> Result<(), String> {
+        let (payload, channel) = self.with(|state| {
+            let (id, value) = button;
+            let text = json!({"type": "plain_text", "text": "Forged", "emoji": true});
+            let button = json!({"type": "button", "action_id": id, "block_id": "forged", "value": value, "text": text, "action_ts": state.ts()});
+            let (payload, shown) = state.before(user, message)?;
+            Ok::<_, String>(state.acted(payload, shown.channel, button, (user, message)))
+        })?;
+        self.tell_interaction(user, channel.as_deref(), "block_actions", &payload).await
+    }
+
     pub(super) async fn press(
         &self,
         user: &str,
@@ -217,19 +229,38 @@ impl State {
         action_id: &str,
         value: Option<&str>,
     ) -> Result<(Value, Option<String>), String> {
+        let (payload, shown) = self.before(user, at)?;
+        let action = self.action(&shown, action_id, value)?;
+        Ok(self.acted(payload, shown.channel, action, (user, at)))
+    }
+
+    /// The payload of an action that is still to be chosen, and what there is to choose from.
+    fn before(&mut self, user: &str, at: &MessageRef) -> Result<(Value, Shown), String> {
         let mut payload = self.interaction("block_actions", user)?;
         payload["trigger_id"] = json!(self.trigger(user));
         let shown = self.shown(user, at, &mut payload)?;
-        payload["actions"] = json!([self.action(&shown, action_id, value)?]);
-        if let Some(id) = &shown.channel {
+        Ok((payload, shown))
+    }
+
+    /// The payload with the chosen action, and the channel that it is in.
+    fn acted(
+        &mut self,
+        mut payload: Value,
+        channel: Option<String>,
+        action: Value,
+        (user, at): (&str, &MessageRef),
+    ) -> (Value, Option<String>) {
+        if let Some(id) = &channel {
             let name =
                 self.channel(id).map(|channel| if channel.is_dm() { "directmessage".to_owned() } else { channel.name });
             payload["channel"] = json!({"id": id, "name": name});
             payload["state"] = json!({"values": {}});
+            let action_id = action["action_id"].as_str().unwrap_or_default();
             let path = self.link(("actions", action_id), user, id, Some(at.clone()));
             payload["response_url"] = json!(self.address(&path));
         }
-        Ok((payload, shown.channel))
+        payload["actions"] = json!([action]);
+        (payload, channel)
     }
 
     /// What the person has before their eyes; its description goes into the payload.

@@ -101,7 +101,8 @@ fn labels() {
     found.unwrap_or_else(|failed| panic!("{failed}"));
 }
 
-fn presses() -> BoxedStrategy<Value> {
+/// What buttons carry, twisted.
+pub(super) fn presses() -> BoxedStrategy<Value> {
     let press = |what: Value| json!({ "app": "h", "what": what });
     let shown = json!({ "run": 1, "attempt": 1, "sha": "a", "environments": ["Production"] });
     let whats = [
