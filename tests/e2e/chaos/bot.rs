@@ -1,7 +1,6 @@
 //! A bot that can die: it runs on a runtime of its own, which is torn down in the middle of whatever it does, as SIGKILL would.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -96,17 +95,23 @@ impl Mortal {
         tokio::task::spawn_blocking(die).await.expect("a runtime that ends");
     }
 
-    /// It will die a moment after the n-th time from now on that its store writes this file: a commit, a claim, a settled effect is on
-    /// the disk, and what follows from it has not begun, is on its way, or is not written down yet.
+    /// It will die a moment after what is watched has changed for the n-th time from now on. That is its store's file: a commit, a claim, a
+    /// settled effect is on the disk, and what follows from it has not begun, is on its way, or is not written down yet; or what Slack
+    /// was told.
     /// `last` is done when it dies.
-    pub fn dies_at_write(&self, file: PathBuf, nth: u32, moment: Duration, last: impl FnOnce() + Send + 'static) {
+    pub fn dies_at<T: PartialEq>(
+        &self,
+        watched: impl Fn() -> T + Send + 'static,
+        nth: u32,
+        moment: Duration,
+        last: impl FnOnce() + Send + 'static,
+    ) {
         let (runtime, doomed) = (self.runtime.clone(), self.doomed.clone());
         doomed.store(true, Ordering::Relaxed);
-        let written = move || std::fs::metadata(&file).and_then(|file| Ok((file.len(), file.modified()?))).ok();
         std::thread::spawn(move || {
-            let (mut known, mut left) = (written(), nth);
+            let (mut known, mut left) = (watched(), nth);
             while doomed.load(Ordering::Relaxed) && left > 0 {
-                let now = written();
+                let now = watched();
                 left -= u32::from(now != known);
                 known = now;
                 std::thread::sleep(Duration::from_micros(if left > 0 { 100 } else { 0 }));

@@ -559,12 +559,14 @@ impl<'a> Evidence<'a> {
                 if !seen.insert(body.lines().next().unwrap_or_default().to_owned()) {
                     wrong.push(format!("taken back twice: {pull}"));
                 }
-                let done = format!("done: #{number} reverts it");
-                let by: Vec<&str> = lines
-                    .iter()
-                    .filter(|line| line["outcome"] == done)
-                    .filter_map(|line| line["by"].as_str())
-                    .collect();
+                // After an unclear answer only open ones are looked for: of one that was merged by then it says that it does not know.
+                let unseen = "failed: outcome unknown, no pull request found";
+                let told = [format!("done: #{number} reverts it"), unseen.to_owned()];
+                let told = lines.iter().filter(|line| {
+                    let outcome = line["outcome"].as_str().unwrap_or_default();
+                    line["action"] == "revert" && (outcome == told[0] || outcome == told[1] && pull["open"] == false)
+                });
+                let by: Vec<&str> = told.filter_map(|line| line["by"].as_str()).collect();
                 let broken = body.lines().next().and_then(|line| line.rsplit('#').next()).unwrap_or("?");
                 let confirmed = |ask: &&Ask| match &ask.did {
                     Did::Clicked(seen) => seen.label == "Open the revert" && seen.text.contains(&format!("#{broken} ")),

@@ -179,6 +179,10 @@ pub enum Moment {
         nth: u32,
         micros: u64,
     },
+    /// As soon as Slack was told for the n-th time from now on that something was taken.
+    Acked {
+        nth: u32,
+    },
     /// At the n-th request from now on whose line contains this: before or after GitHub did it.
     GitHub {
         only: &'static str,
@@ -295,8 +299,9 @@ fn scene(rng: &mut Rng, app: usize) -> Vec<Step> {
             let approve = slack(who, approving(rng));
             let end = [every.clone(), every.clone(), broken, merge.clone()][rng.usize(..4)].clone();
             // The worst moment to die.
-            let at = Moment::GitHub { only: "POST /repos", nth: 1, done: rng.bool() };
-            let death = (rng.u8(..3) == 0).then(|| Step::Kill { at, down: rng.usize(..2) });
+            let told = Moment::Acked { nth: rng.u32(1..3) };
+            let at = [Moment::GitHub { only: "POST /repos", nth: 1, done: rng.bool() }, told][rng.usize(..2)].clone();
+            let death = (rng.u8(..2) == 0).then(|| Step::Kill { at, down: rng.usize(..2) });
             [merge, every].into_iter().chain(death).chain([approve, end]).collect()
         }
         // A newer one comes between the question and the answer.
@@ -334,16 +339,32 @@ fn scene(rng: &mut Rng, app: usize) -> Vec<Step> {
             vec![merge, every.clone(), gone(true), tries, gone(false), every]
         }
         // It takes the place of a Deploy, or ends it where it waits.
-        11 => vec![merge, every.clone(), slack(who, redeploy), every.clone(), slack(others, approving(rng)), every],
+        11 => {
+            let meanwhile = lost(rng, "/dispatches");
+            let end = [every.clone(), slack(others, approving(rng)), every.clone()];
+            [merge, every].into_iter().chain(meanwhile).chain([slack(who, redeploy)]).chain(end).collect()
+        }
         // Something is in the way by the time it is to begin.
         12 => vec![slack(vec![who[0]], redeploy), merge, slack(others, Wish::Confirm), every],
         13 => {
             let approve = slack(who, approving(rng));
-            let back = slack(others, Wish::Revert);
-            vec![merge, every.clone(), approve, every.clone(), back, Step::MergeRevert { app, by }, every]
+            let both = vec![APPROVERS[by].0, APPROVERS[(by + 1) % APPROVERS.len()].0];
+            let back = slack([others, both][rng.usize(..2)].clone(), Wish::Revert);
+            let meanwhile = lost(rng, "/graphql mutation");
+            let end = [back, Step::MergeRevert { app, by }, every.clone()];
+            [merge, every.clone(), approve, every].into_iter().chain(meanwhile).chain(end).collect()
         }
         14 => vec![merge, every.clone(), slack(who, Wish::Hold), slack(others, approving(rng)), every],
         _ => vec![Step::Page { app, by, what: page(rng) }, some, slack(who, wish(rng))],
+    }
+}
+
+/// Perhaps the answer to a request is lost, or the bot dies at it.
+fn lost(rng: &mut Rng, only: &'static str) -> Option<Step> {
+    match rng.u8(..4) {
+        0 => Some(Step::GitHubFaultAt { kind: FaultKind::Error502After, nth: 1, only }),
+        1 => Some(Step::Kill { at: Moment::GitHub { only, nth: 1, done: rng.u8(..4) > 0 }, down: rng.usize(..2) }),
+        _ => None,
     }
 }
 

@@ -497,7 +497,14 @@ impl<'a> Stage<'a> {
                 let moment = Duration::from_micros(*micros);
                 let workspace = self.sandbox.workspace.clone();
                 let last = move || cut_off(&workspace);
-                self.bot.iter().for_each(|bot| bot.dies_at_write(log.clone(), *nth, moment, last.clone()));
+                let written = move || std::fs::metadata(&log).and_then(|file| Ok((file.len(), file.modified()?))).ok();
+                self.bot.iter().for_each(|bot| bot.dies_at(written.clone(), *nth, moment, last.clone()));
+            }
+            Moment::Acked { nth } => {
+                let (workspace, its) = (self.sandbox.workspace.clone(), self.sandbox.workspace.clone());
+                let last = move || cut_off(&workspace);
+                let acked = move || its.acks().len();
+                self.bot.iter().for_each(|bot| bot.dies_at(acked.clone(), *nth, Duration::ZERO, last.clone()));
             }
             Moment::Slack { method, nth, done } => {
                 let method = (*method).to_owned();
