@@ -177,6 +177,8 @@ async fn each_is_decided_on_what_the_one_before_made() {
 
 #[tokio::test]
 async fn what_was_seen_before_is_dropped_alone() {
+    let figures = PrometheusBuilder::new().build_recorder();
+    let _recording = metrics::set_default_local_recorder(&figures);
     let mut desk = Fixture::embedded();
     desk.tell([asked("before")]).await;
     let head = desk.store.claim(at(), SignedDuration::from_secs(9), 1).await.unwrap().remove(0);
@@ -197,6 +199,8 @@ async fn what_was_seen_before_is_dropped_alone() {
     assert_eq!((desk.version().await, desk.waiting().await), (2, 4));
     let audit = desk.store.audit(&app(), 9).await.unwrap();
     assert_eq!(audit.len(), 1, "decided once: {audit:#?}");
+    let figures = figures.handle().render();
+    assert!(figures.contains("action=\"hold\",outcome=\"granted\"} 1\n"), "and counted once: {figures}");
 }
 
 #[tokio::test]

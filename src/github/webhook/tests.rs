@@ -13,6 +13,7 @@ fn only_what_is_signed_is_genuine() {
     assert!(secret.signed(&SIGNATURE.to_ascii_uppercase().replace("SHA256", "sha256"), b"Hello, World!"));
     for (signature, body) in [
         (SIGNATURE, "Hello, World"),
+        (SIGNATURE, "Hello, World!\n"),
         (SIGNATURE, ""),
         (&SIGNATURE.replace("7571", "7572"), "Hello, World!"),
         (&SIGNATURE[..70], "Hello, World!"),
@@ -108,6 +109,7 @@ fn only_what_may_be_deployed_concerns() {
     assert!(concerns(News::Run(".github/workflows/redeploy.yml".to_owned()), false));
     assert!(!concerns(News::Run(".github/workflows/ci.yml".to_owned()), true));
     assert!(concerns(job("main"), false) && concerns(job("hotfix"), true) && !concerns(job("feature"), false));
+    assert!(concerns(News::Job(RunId(5), None), false), "on no branch that is known");
     assert!(concerns(News::Branch("main".to_owned()), false) && !concerns(News::Branch("feature".to_owned()), false));
     assert!(concerns(News::Gate, false));
 }
