@@ -286,7 +286,7 @@ async fn deliver(shell: &Shell, closing: &CancellationToken, reply: &Reply, mess
 }
 
 fn answer(message: &Message) -> Verdict {
-    Verdict::AckWith(blocks::content(message))
+    Verdict::AckWith(blocks::answer(message))
 }
 
 /// What a person hears whose request was not confirmed.

@@ -4,6 +4,7 @@
 pub mod blocks;
 mod error;
 pub mod inbound;
+mod kit;
 pub mod people;
 pub mod socket;
 mod wire;
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::deploy::action::Reply;
@@ -96,6 +98,31 @@ pub struct Profile {
     pub name: String,
     /// Time zone: `Europe/Berlin`.
     pub tz: Option<String>,
+}
+
+/// A message, and what a method wants to know beside it.
+#[derive(Serialize)]
+struct Body {
+    #[serde(flatten)]
+    content: blocks::Content,
+    #[serde(flatten)]
+    beside: Value,
+}
+
+impl Body {
+    fn of(message: &Message, beside: Value) -> Self {
+        Self { content: blocks::content(message), beside }
+    }
+}
+
+/// A form, and where it is to be shown.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view_id: Option<&'a str>,
+    view: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -212,24 +239,23 @@ impl Slack {
         broadcast: bool,
         effect_id: &str,
     ) -> Result<Posted, SlackError> {
-        let mut body = blocks::content(message);
-        body["channel"] = json!(channel);
-        body["unfurl_links"] = json!(false);
-        body["unfurl_media"] = json!(false);
-        // Strings only: a button of a message with anything else in its metadata cannot be read (`facts/slack.md` 0.8).
-        body["metadata"] = json!({ "event_type": EVENT_TYPE, "event_payload": { "id": effect_id } });
+        let mut beside = json!({
+            "channel": channel,
+            "unfurl_links": false,
+            "unfurl_media": false,
+            // Strings only: a button of a message with anything else in its metadata cannot be read (`facts/slack.md` 0.8).
+            "metadata": { "event_type": EVENT_TYPE, "event_payload": { "id": effect_id } },
+        });
         if let Some(thread) = thread {
-            body["thread_ts"] = json!(thread);
-            body["reply_broadcast"] = json!(broadcast);
+            beside["thread_ts"] = json!(thread);
+            beside["reply_broadcast"] = json!(broadcast);
         }
-        self.wire.post("chat.postMessage", &body).await
+        self.wire.post("chat.postMessage", &Body::of(message, beside)).await
     }
 
     /// Edits a message in place. Nobody is notified.
     pub async fn update(&self, channel: &str, ts: &str, message: &Message) -> Result<(), SlackError> {
-        let mut body = blocks::content(message);
-        body["channel"] = json!(channel);
-        body["ts"] = json!(ts);
+        let body = Body::of(message, json!({ "channel": channel, "ts": ts }));
         self.wire.post("chat.update", &body).await.map(|Nothing {}| ())
     }
 
@@ -284,9 +310,8 @@ impl Slack {
         replace: bool,
         in_channel: bool,
     ) -> Result<(), SlackError> {
-        let mut body = blocks::content(message);
-        body["response_type"] = json!(if in_channel { "in_channel" } else { "ephemeral" });
-        body["replace_original"] = json!(replace);
+        let kind = if in_channel { "in_channel" } else { "ephemeral" };
+        let body = Body::of(message, json!({ "response_type": kind, "replace_original": replace }));
         self.wire.respond(response_url, &body).await
     }
 
@@ -297,15 +322,13 @@ impl Slack {
 
     /// A message that only one person sees, in a channel where both are.
     pub async fn ephemeral(&self, channel: &str, user: &SlackId, message: &Message) -> Result<(), SlackError> {
-        let mut body = blocks::content(message);
-        body["channel"] = json!(channel);
-        body["user"] = json!(user);
+        let body = Body::of(message, json!({ "channel": channel, "user": user }));
         self.wire.post("chat.postEphemeral", &body).await.map(|Nothing {}| ())
     }
 
     /// Opens a form; the trigger lives for 3 seconds. Gives the id by which it can be changed.
     pub async fn open_form(&self, trigger: &str, form: &Form, view: &View) -> Result<String, SlackError> {
-        let body = json!({ "trigger_id": trigger, "view": blocks::modal(form, view) });
+        let body = Shown { trigger_id: Some(trigger), view_id: None, view: blocks::modal(form, view) };
         let opened: Opened = self.wire.post("views.open", &body).await?;
         Ok(opened.view.id)
     }
@@ -315,8 +338,8 @@ impl Slack {
         self.replace_form(id, blocks::modal(form, view)).await
     }
 
-    async fn replace_form(&self, id: &str, view: Value) -> Result<(), SlackError> {
-        let body = json!({ "view_id": id, "view": view });
+    async fn replace_form(&self, id: &str, view: Box<RawValue>) -> Result<(), SlackError> {
+        let body = Shown { trigger_id: None, view_id: Some(id), view };
         match self.wire.post("views.update", &body).await {
             Ok(Nothing {}) => Ok(()),
             Err(SlackError::Refused { code }) if code == "not_found" => Ok(()),

@@ -1,11 +1,16 @@
 //! The domain's messages and forms as Slack's JSON, within Slack's limits. Pure. Everything is rich text, which parses nothing:
 //! no string from outside can mention, link or break anything (`facts/slack.md` 3.3). No wording lives here.
 
-use serde_json::{Value, json};
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use url::Url;
 
 use crate::deploy::form::{Entry, Form, Input, Remarks, Tick, View};
 use crate::deploy::message::{Button, Confirm, Line, List, Message, Part, Span, Style, What};
+
+use super::kit::{self, Block, Choice, Element, Modal, Piece, PlainText, Rich, Text};
 
 /// Blocks in a message (`facts/slack.md` 3.1, like all limits here).
 const MAX_BLOCKS: usize = 50;
@@ -31,143 +36,159 @@ const MAX_TICKS: usize = 10;
 const MAX_PICKS: usize = 100;
 /// Seconds for which Slack has a date: until the year 2200.
 const TIMES: std::ops::Range<i64> = 0..7_258_118_400;
+/// What every input's element is called; the input's own id tells them apart.
+const ENTRY: &str = "entry";
 
 /// A message as Slack's methods, acknowledgements and `response_url`s take it.
-pub fn content(message: &Message) -> Value {
-    json!({ "text": fallback(message), "blocks": blocks(message) })
+#[derive(Debug, Serialize)]
+pub struct Content {
+    text: String,
+    blocks: Box<RawValue>,
 }
 
-/// The blocks of a message: at most 50, at most 12,000 characters.
-pub fn blocks(message: &Message) -> Value {
-    let mut fitting = Fitting::of(message);
+/// A message as Slack takes it: its fallback, and at most 50 blocks of at most 12,000 characters.
+pub fn content(message: &Message) -> Content {
+    Content { text: fallback(message), blocks: fitted(&message.parts).1 }
+}
+
+/// A message as an acknowledgement takes it.
+pub fn answer(message: &Message) -> Box<RawValue> {
+    raw(&content(message))
+}
+
+/// The blocks of a message that fit, and their JSON.
+fn fitted(parts: &[Part]) -> (Vec<Block<'_>>, Box<RawValue>) {
+    let mut fitting = Fitting::of(parts);
     loop {
         let blocks = fitting.blocks();
-        let small = blocks.len() <= MAX_BLOCKS && length(&blocks) <= MAX_TOTAL;
+        let json = raw(&blocks);
+        let small = blocks.len() <= MAX_BLOCKS && !exceeds(json.get(), MAX_TOTAL);
         if small || !fitting.shrink() {
-            return Value::Array(blocks);
+            return (blocks, json);
         }
     }
 }
 
-/// In characters.
-fn length(blocks: &[Value]) -> usize {
-    serde_json::to_string(blocks).map_or(usize::MAX, |text| text.chars().count())
+/// Structs, lists and text; nothing of it can fail to become JSON.
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// Whether it has more characters than that.
+fn exceeds(text: &str, max: usize) -> bool {
+    text.len() > max && text.chars().count() > max
 }
 
 /// What notifications, screen readers and old clients show: one line, escaped, at most 3,000 characters. Only mentions are
 /// markup; Slack rings once for a mention that the blocks hold as well.
-pub fn fallback(message: &Message) -> String {
-    let pieces = message.summary.0.iter().flat_map(|span| match span {
-        Span::Mention(id) if is_user_id(id.as_str()) => vec![format!("<@{id}>")],
-        Span::Mention(id) => clean(&format!("@{id}")).chars().map(escape).collect(),
-        Span::Time(at) => vec![at.strftime("%H:%M UTC").to_string()],
-        Span::Plain(text) | Span::Bold(text) | Span::Code(text) | Span::Link { label: text, .. } => {
-            clean(text).chars().map(escape).collect()
-        }
-    });
-    let mut left = MAX_FALLBACK;
-    let fits = |piece: &String| {
+fn fallback(message: &Message) -> String {
+    let (mut shown, mut left) = (String::new(), MAX_FALLBACK);
+    // Each piece as a whole or not at all, and nothing after one that had no place.
+    let mut add = |piece: &str| {
         left = left.saturating_sub(piece.chars().count());
-        left > 0
+        shown.push_str(if left > 0 { piece } else { "" });
     };
-    pieces.take_while(fits).collect()
-}
-
-fn escape(c: char) -> String {
-    match c {
-        '&' => "&amp;".to_owned(),
-        '<' => "&lt;".to_owned(),
-        '>' => "&gt;".to_owned(),
-        other => other.to_string(),
+    for span in &message.summary.0 {
+        let text: Text = match span {
+            Span::Mention(id) if is_user_id(id.as_str()) => {
+                add(&format!("<@{id}>"));
+                continue;
+            }
+            Span::Mention(id) => format!("@{id}").into(),
+            Span::Time(at) => at.strftime("%H:%M UTC").to_string().into(),
+            Span::Plain(text) | Span::Bold(text) | Span::Code(text) | Span::Link { label: text, .. } => text.into(),
+        };
+        for c in clean(&text).chars() {
+            match c {
+                '&' => add("&amp;"),
+                '<' => add("&lt;"),
+                '>' => add("&gt;"),
+                other => add(other.encode_utf8(&mut [0; 4])),
+            }
+        }
     }
+    shown
 }
 
 /// A form as a modal. Which form it is comes back as its `private_metadata`, what was put in as `state.values.<input's id>`.
-pub fn modal(form: &Form, view: &View) -> Value {
-    let mut modal = bare(view);
-    modal["callback_id"] = json!(format!("lockkeeper.{}", form.word()));
-    modal["private_metadata"] = json!(json!(form).to_string());
-    modal
+pub fn modal(form: &Form, view: &View) -> Box<RawValue> {
+    let callback_id = Some(format!("lockkeeper.{}", form.word()));
+    raw(&Modal { callback_id, private_metadata: Some(raw(form).get().to_owned()), ..bare(view) })
 }
 
 /// An answer in the place of a form: there is nothing to fill in. Its buttons would lead nowhere.
-pub fn said(message: &Message) -> Value {
+pub fn said(message: &Message) -> Box<RawValue> {
     let words = |part: &&Part| match part {
         Part::Text(_) | Part::List(_) => true,
         Part::Buttons(_) => false,
     };
     let parts = message.parts.iter().filter(words).cloned().collect();
-    bare(&View { title: "Answer".into(), submit: None, parts, inputs: Vec::new() })
+    raw(&bare(&View { title: "Answer".into(), submit: None, parts, inputs: Vec::new() }))
 }
 
-fn bare(view: &View) -> Value {
-    let above = Message { summary: Line::default(), parts: view.parts.clone() };
-    let mut shown = blocks(&above).as_array().cloned().unwrap_or_default();
-    shown.extend(view.inputs.iter().map(input));
-    shown.truncate(MAX_VIEW_BLOCKS);
-    let mut modal = json!({
-        "type": "modal",
-        "title": plain_text(&view.title, 24),
-        "close": plain_text(if view.submit.is_some() { "Cancel" } else { "Close" }, 24),
-        "blocks": shown,
-    });
-    if let Some(submit) = &view.submit {
-        modal["submit"] = plain_text(submit, 24);
+fn bare(view: &View) -> Modal<'_> {
+    let (mut blocks, _) = fitted(&view.parts);
+    blocks.extend(view.inputs.iter().map(|one| Block::Input(input(one))));
+    blocks.truncate(MAX_VIEW_BLOCKS);
+    Modal {
+        title: plain_text(&view.title, 24),
+        close: plain_text(if view.submit.is_some() { "Cancel" } else { "Close" }, 24),
+        blocks,
+        submit: view.submit.as_ref().map(|submit| plain_text(submit, 24)),
+        callback_id: None,
+        private_metadata: None,
     }
-    modal
 }
 
-fn input(input: &Input) -> Value {
-    let mut block = json!({
-        "type": "input",
-        "block_id": input.id,
-        "label": plain_text(&input.label, 2_000),
-        "optional": input.optional,
-        "element": element_of(&input.kind, input.optional),
-    });
-    if let Some(hint) = &input.hint {
-        block["hint"] = plain_text(hint, 2_000);
+fn input(input: &Input) -> kit::Input<'_> {
+    kit::Input {
+        block_id: &input.id,
+        label: plain_text(&input.label, 2_000),
+        optional: input.optional,
+        element: element_of(&input.kind, input.optional),
+        hint: input.hint.as_ref().map(|hint| plain_text(hint, 2_000)),
     }
-    block
 }
 
-fn element_of(entry: &Entry, optional: bool) -> Value {
-    let (kind, ticks, most) = match entry {
+fn element_of(entry: &Entry, optional: bool) -> Element<'_> {
+    match entry {
         Entry::Words { most } => {
-            let least = usize::from(!optional);
-            return json!({ "type": "plain_text_input", "action_id": "entry", "min_length": least, "max_length": most });
+            Element::PlainTextInput { action_id: ENTRY, min_length: usize::from(!optional), max_length: *most }
         }
-        Entry::Ticks(ticks) => ("checkboxes", ticks, MAX_TICKS),
-        Entry::Pick(ticks) => ("static_select", ticks, MAX_PICKS),
-    };
-    let options: Vec<Value> = ticks.iter().take(most).map(option).collect();
-    let chosen: Vec<Value> = ticks.iter().take(most).filter(|tick| tick.chosen).map(option).collect();
-    let mut element = json!({ "type": kind, "action_id": "entry", "options": options });
-    match (entry, chosen.first()) {
-        (Entry::Ticks(_), Some(_)) => element["initial_options"] = json!(chosen),
-        (Entry::Pick(_), Some(first)) => element["initial_option"] = first.clone(),
-        (Entry::Ticks(_) | Entry::Pick(_) | Entry::Words { .. }, _) => {}
+        Entry::Ticks(ticks) => Element::Checkboxes {
+            action_id: ENTRY,
+            options: ticks.iter().take(MAX_TICKS).map(choice).collect(),
+            initial_options: ticks.iter().take(MAX_TICKS).filter(|tick| tick.chosen).map(choice).collect(),
+        },
+        Entry::Pick(ticks) => Element::StaticSelect {
+            action_id: ENTRY,
+            options: ticks.iter().take(MAX_PICKS).map(choice).collect(),
+            initial_option: ticks.iter().take(MAX_PICKS).find(|tick| tick.chosen).map(choice),
+        },
     }
-    element
 }
 
-fn option(tick: &Tick) -> Value {
-    let mut option = json!({ "text": plain_text(&tick.label, 75), "value": tick.value });
-    if let Some(about) = &tick.about {
-        option["description"] = plain_text(about, 75);
+fn choice(tick: &Tick) -> Choice<'_> {
+    Choice {
+        text: plain_text(&tick.label, 75),
+        value: &tick.value,
+        description: tick.about.as_ref().map(|about| plain_text(about, 75)),
     }
-    option
 }
 
 /// The answer to a form that could not be taken: it stays open and says why beside its inputs.
-pub fn form_remarks(remarks: &Remarks) -> Value {
-    json!({ "response_action": "errors", "errors": remarks })
+pub fn form_remarks(remarks: &Remarks) -> Box<RawValue> {
+    raw(&serde_json::json!({ "response_action": "errors", "errors": remarks }))
 }
 
 /// Text from anywhere, fit to be shown: line breaks and tabs become spaces; control characters, marks that turn the writing
 /// direction and characters without a width go, since they can make a text look like another one.
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).filter(|c| !is_invisible(*c)).collect()
+fn clean(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_invisible) {
+        return text.into();
+    }
+    let spaced = text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c });
+    spaced.filter(|c| !is_invisible(*c)).collect()
 }
 
 fn is_invisible(c: char) -> bool {
@@ -179,11 +200,11 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// At most `max` characters, the last one `…` where something was cut.
-pub fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
-        return text.to_owned();
+fn cut(text: Cow<'_, str>, max: usize) -> Cow<'_, str> {
+    match exceeds(&text, max) {
+        true => text.chars().take(max.saturating_sub(1)).chain(['…']).collect(),
+        false => text,
     }
-    text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A message on its way to fit: how much of it is shown.
@@ -196,13 +217,13 @@ struct Fitting<'a> {
 }
 
 impl<'a> Fitting<'a> {
-    fn of(message: &'a Message) -> Self {
+    fn of(parts: &'a [Part]) -> Self {
         let length = |part: &Part| match part {
             Part::List(list) => list.lines.len(),
             Part::Text(_) | Part::Buttons(_) => 0,
         };
-        let longest = message.parts.iter().map(length).max().unwrap_or(0);
-        Self { parts: &message.parts, items: longest.min(MAX_ITEMS), span: MAX_SPAN }
+        let longest = parts.iter().map(length).max().unwrap_or(0);
+        Self { parts, items: longest.min(MAX_ITEMS), span: MAX_SPAN }
     }
 
     /// Takes something away: first from the ends of the longest lists, then from the longest texts, then the last part.
@@ -219,7 +240,7 @@ impl<'a> Fitting<'a> {
         true
     }
 
-    fn blocks(&self) -> Vec<Value> {
+    fn blocks(&self) -> Vec<Block<'a>> {
         let mut blocks = Vec::new();
         let mut text = RichText::default();
         for part in self.parts {
@@ -236,84 +257,83 @@ impl<'a> Fitting<'a> {
         blocks
     }
 
-    fn list(&self, List { lines, more }: &List) -> Vec<Vec<Value>> {
+    fn list(&self, List { lines, more }: &'a List) -> Vec<Rich<'a>> {
         let mut items: Vec<_> = lines.iter().take(self.items).map(|line| self.line(line)).collect();
         let dropped = lines.len() - items.len() + more;
         if dropped > 0 {
-            items.push(vec![json!({ "type": "text", "text": format!("and {dropped} more") })]);
+            items.push(vec![text(format!("and {dropped} more"))]);
         }
-        items.retain(|item| !item.is_empty());
-        items
+        let full = items.into_iter().filter(|item| !item.is_empty());
+        full.map(|elements| Rich::RichTextSection { elements }).collect()
     }
 
-    fn line(&self, line: &Line) -> Vec<Value> {
-        line.0.iter().filter_map(|span| element(span, self.span)).collect()
+    fn line(&self, line: &'a Line) -> Vec<Piece<'a>> {
+        line.0.iter().filter_map(|span| piece(span, self.span)).collect()
     }
 }
 
 /// Neighbouring paragraphs and lists: one block, as Slack's own composer makes it.
 #[derive(Default)]
-struct RichText {
-    elements: Vec<Value>,
-    paragraphs: Vec<Value>,
+struct RichText<'a> {
+    elements: Vec<Rich<'a>>,
+    paragraphs: Vec<Piece<'a>>,
 }
 
-impl RichText {
-    fn paragraph(&mut self, line: Vec<Value>) {
+impl<'a> RichText<'a> {
+    fn paragraph(&mut self, line: Vec<Piece<'a>>) {
         if !self.paragraphs.is_empty() && !line.is_empty() {
-            self.paragraphs.push(json!({ "type": "text", "text": "\n" }));
+            self.paragraphs.push(text("\n"));
         }
         self.paragraphs.extend(line);
     }
 
-    fn list(&mut self, items: Vec<Vec<Value>>) {
+    fn list(&mut self, items: Vec<Rich<'a>>) {
         self.end_section();
         if !items.is_empty() {
-            let items: Vec<Value> = items.into_iter().map(section).collect();
-            self.elements.push(json!({ "type": "rich_text_list", "style": "bullet", "elements": items }));
+            self.elements.push(Rich::RichTextList { style: "bullet", elements: items });
         }
     }
 
     fn end_section(&mut self) {
         if !self.paragraphs.is_empty() {
-            self.elements.push(section(std::mem::take(&mut self.paragraphs)));
+            self.elements.push(Rich::RichTextSection { elements: std::mem::take(&mut self.paragraphs) });
         }
     }
 
-    fn block(mut self) -> Option<Value> {
+    fn block(mut self) -> Option<Block<'a>> {
         self.end_section();
-        (!self.elements.is_empty()).then(|| json!({ "type": "rich_text", "elements": self.elements }))
+        (!self.elements.is_empty()).then_some(Block::RichText { elements: self.elements })
     }
 }
 
-fn section(elements: Vec<Value>) -> Value {
-    json!({ "type": "rich_text_section", "elements": elements })
+fn text<'a>(text: impl Into<Text<'a>>) -> Piece<'a> {
+    Piece::Text { text: text.into(), style: None }
 }
 
 /// One piece of a line; nothing for an empty one, which Slack would refuse.
-fn element(span: &Span, max: usize) -> Option<Value> {
-    let shown = |text: &str| Some(cut(&clean(text), max)).filter(|text| !text.is_empty());
-    let plain = |text: &str| shown(text).map(|text| json!({ "type": "text", "text": text }));
-    let styled =
-        |text: &str, style: &str| shown(text).map(|t| json!({ "type": "text", "text": t, "style": { style: true } }));
+fn piece(span: &Span, max: usize) -> Option<Piece<'_>> {
+    let styled = |words, style| Some(Piece::Text { text: shown(words, max)?, style });
     match span {
-        Span::Plain(text) => plain(text),
-        Span::Bold(text) => styled(text, "bold"),
-        Span::Code(text) => styled(text, "code"),
+        Span::Plain(words) => styled(words, None),
+        Span::Bold(words) => styled(words, Some(kit::Style::Bold(true))),
+        Span::Code(words) => styled(words, Some(kit::Style::Code(true))),
         Span::Link { url, label } => match safe_url(url) {
-            Some(url) => shown(label).map(|text| json!({ "type": "link", "url": url, "text": text })),
-            None => plain(label),
+            Some(url) => Some(Piece::Link { url, text: shown(label, max)? }),
+            None => styled(label, None),
         },
-        Span::Mention(id) if is_user_id(id.as_str()) => Some(json!({ "type": "user", "user_id": id })),
-        Span::Mention(id) => plain(&format!("@{id}")),
-        Span::Time(at) if !TIMES.contains(&at.as_second()) => plain(&at.strftime("%Y-%m-%d").to_string()),
-        Span::Time(at) => Some(json!({
-            "type": "date",
-            "timestamp": at.as_second(),
-            "format": "{date_short_pretty} {time}",
-            "fallback": at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-        })),
+        Span::Mention(id) if is_user_id(id.as_str()) => Some(Piece::User { user_id: id.as_str() }),
+        Span::Mention(id) => shown(&format!("@{id}"), max).map(|words| text(words.into_owned())),
+        Span::Time(at) if !TIMES.contains(&at.as_second()) => Some(text(at.strftime("%Y-%m-%d").to_string())),
+        Span::Time(at) => Some(Piece::Date {
+            timestamp: at.as_second(),
+            format: "{date_short_pretty} {time}",
+            fallback: at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        }),
     }
+}
+
+fn shown(text: &str, max: usize) -> Option<Text<'_>> {
+    Some(cut(clean(text), max)).filter(|text| !text.is_empty())
 }
 
 /// Only the web, and only what Slack accepts as long as that.
@@ -329,54 +349,48 @@ fn is_user_id(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
-fn rows(buttons: &[Button]) -> Vec<Value> {
-    let elements: Vec<Value> = buttons.iter().enumerate().filter_map(|(i, b)| button(i, b)).collect();
-    elements.chunks(MAX_ROW).map(|row| json!({ "type": "actions", "elements": row })).collect()
+fn rows(buttons: &[Button]) -> Vec<Block<'_>> {
+    let mut shown = buttons.iter().enumerate().filter_map(|(nth, one)| button(nth, one)).peekable();
+    let mut rows = Vec::new();
+    while shown.peek().is_some() {
+        rows.push(Block::Actions { elements: shown.by_ref().take(MAX_ROW).collect() });
+    }
+    rows
 }
 
-fn button(index: usize, button: &Button) -> Option<Value> {
-    let value = json!(button.press).to_string();
-    if value.chars().count() > MAX_VALUE {
+fn button(index: usize, button: &Button) -> Option<Element<'_>> {
+    let value = raw(&button.press).get().to_owned();
+    if exceeds(&value, MAX_VALUE) {
         return None;
     }
-    let mut out = json!({
-        "type": "button",
-        "action_id": format!("lockkeeper.{}.{index}", what(&button.press.what)),
-        "text": plain_text(&button.label, 75),
-        "value": value,
-    });
     let style = match button.style {
         Style::Plain => None,
         Style::Primary => Some("primary"),
         Style::Danger => Some("danger"),
     };
-    if let Some(style) = style {
-        out["style"] = json!(style);
-    }
-    if let Some(question) = &button.confirm {
-        out["confirm"] = confirm(question, style);
-    }
-    Some(out)
+    Some(Element::Button {
+        action_id: format!("lockkeeper.{}.{index}", what(&button.press.what)),
+        text: plain_text(&button.label, 75),
+        value,
+        style,
+        confirm: button.confirm.as_ref().map(|question| confirm(question, style)),
+    })
 }
 
-fn confirm(question: &Confirm, style: Option<&str>) -> Value {
-    let mut out = json!({
-        "title": plain_text(&question.title, 100),
-        "text": plain_text(&question.text, 300),
-        "confirm": plain_text(&question.yes, 30),
-        "deny": plain_text(&question.no, 30),
-    });
-    if let Some(style) = style {
-        out["style"] = json!(style);
+fn confirm<'a>(question: &'a Confirm, style: Option<&'static str>) -> kit::Confirm<'a> {
+    kit::Confirm {
+        title: plain_text(&question.title, 100),
+        text: plain_text(&question.text, 300),
+        confirm: plain_text(&question.yes, 30),
+        deny: plain_text(&question.no, 30),
+        style,
     }
-    out
 }
 
-/// A text object, never empty, in which `:smile:` stays what it is.
-fn plain_text(text: &str, max: usize) -> Value {
-    let text = cut(&clean(text), max);
-    let text = if text.trim().is_empty() { "…" } else { &text };
-    json!({ "type": "plain_text", "text": text, "emoji": false })
+/// A text object, never empty.
+fn plain_text(text: &str, max: usize) -> PlainText<'_> {
+    let text = cut(clean(text), max);
+    PlainText { text: if text.trim().is_empty() { "…".into() } else { text }, emoji: false }
 }
 
 fn what(what: &What) -> &'static str {
@@ -408,6 +422,7 @@ mod tests {
     use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
     use jiff::Timestamp;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::deploy::message::{Press, Shown};
@@ -419,6 +434,15 @@ mod tests {
 
     fn press(what: What) -> Press {
         Press { app: AppName::new("h"), what }
+    }
+
+    /// As Slack reads it.
+    fn read(json: &RawValue) -> Value {
+        serde_json::from_str(json.get()).unwrap()
+    }
+
+    fn blocks(message: &Message) -> Value {
+        read(&content(message).blocks)
     }
 
     fn size(value: &Value) -> usize {
@@ -566,7 +590,7 @@ mod tests {
                 asks(Entry::Pick(vec![tick("a", false), tick("b", true)])),
             ],
         };
-        let modal = modal(&hold, &view);
+        let modal = read(&modal(&hold, &view));
         assert_eq!(modal["title"]["text"].as_str().unwrap().chars().count(), 24);
         assert_eq!(serde_json::from_str::<Form>(modal["private_metadata"].as_str().unwrap()).unwrap(), hold);
         assert_eq!(modal["blocks"][0]["type"], "rich_text");

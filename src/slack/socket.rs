@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -62,12 +63,12 @@ impl std::fmt::Debug for Envelope {
 }
 
 /// What the handler makes of an envelope.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Verdict {
     /// It is remembered, or nothing for us.
     Ack,
     /// It is remembered, and this is the answer: a message, or what a form shows.
-    AckWith(Value),
+    AckWith(Box<RawValue>),
     /// It is not remembered: Slack tells the person, or tries again.
     NoAck,
 }

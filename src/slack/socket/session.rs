@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, sleep_until, timeout};
@@ -319,7 +320,7 @@ async fn within(time: Duration, write: impl Future<Output = Result<(), Error>>) 
 struct Ack<'a> {
     envelope_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a Value>,
+    payload: Option<&'a RawValue>,
 }
 
 impl Handled {
@@ -327,7 +328,7 @@ impl Handled {
     fn ack(&self) -> Option<String> {
         let payload = match &self.verdict {
             Verdict::NoAck => return None,
-            Verdict::AckWith(payload) if self.accepts_response_payload => Some(payload),
+            Verdict::AckWith(payload) if self.accepts_response_payload => Some(&**payload),
             Verdict::AckWith(_) => {
                 tracing::error!(envelope = self.envelope_id, "slack takes no answer with this ack");
                 None

@@ -2,6 +2,7 @@ use std::sync::Mutex;
 
 use futures_util::SinkExt;
 use serde_json::json;
+use serde_json::value::to_raw_value;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -120,7 +121,7 @@ async fn acks(_: Envelope) -> Verdict {
 #[tokio::test]
 async fn envelopes_are_acked_as_the_handler_says() {
     let handler = async |envelope: Envelope| match envelope.payload["do"].as_str() {
-        Some("answer") => Verdict::AckWith(json!({ "text": "hi" })),
+        Some("answer") => Verdict::AckWith(to_raw_value(&json!({ "text": "hi" })).unwrap()),
         Some("nothing") => Verdict::NoAck,
         _ => Verdict::Ack,
     };

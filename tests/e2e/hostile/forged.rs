@@ -134,7 +134,7 @@ fn exercise(mut app: App, action: Option<Action>, form: Option<&Form>, (runs, no
     said.extend(app.reminder(&SlackId::new("UANA"), now));
     said.extend(runs.iter().map(|run| app.changes(run.id, now)).take(3));
     if let Some(form) = form {
-        assert_eq!(form_faults(&blocks::modal(form, &app.view(form, now))), Vec::<String>::new());
+        assert_eq!(form_faults(&json!(blocks::modal(form, &app.view(form, now)))), Vec::<String>::new());
     }
     let _ = app.figures(now, now);
     let mut events = vec![Event::Tick];
@@ -159,7 +159,7 @@ fn exercise(mut app: App, action: Option<Action>, form: Option<&Form>, (runs, no
         let _ = app.wanted(now);
     }
     for message in said {
-        assert_eq!(faults(&blocks::content(&message)), Vec::<String>::new());
+        assert_eq!(faults(&json!(blocks::content(&message))), Vec::<String>::new());
     }
     app.document().expect("a document");
 }

@@ -46,7 +46,7 @@ fn commands() {
             };
             let unclear = command::match_environment(&text, &known).err().map(|unclear| unclear.sentence());
             for line in [told, unclear].into_iter().flatten() {
-                assert_eq!(faults(&blocks::content(&Message::line(line))), Vec::<String>::new());
+                assert_eq!(faults(&json!(blocks::content(&Message::line(line)))), Vec::<String>::new());
             }
         });
         Ok(())
@@ -170,7 +170,7 @@ fn payloads() {
             Inbound::Command { text, user, .. } => {
                 let _ = command::parse(&text);
                 let greeted = Message::line(lockkeeper::deploy::message::Line::default().mention(&user).say(text));
-                assert_eq!(faults(&blocks::content(&greeted)), Vec::<String>::new());
+                assert_eq!(faults(&json!(blocks::content(&greeted))), Vec::<String>::new());
             }
             Inbound::Click { press, .. } => {
                 let again = serde_json::to_string(&press).expect("a value");
@@ -217,7 +217,7 @@ fn markup() {
         let Inbound::Command { text, .. } = inbound::read(&envelope, &home, jiff::Timestamp::UNIX_EPOCH) else {
             return Err(proptest::test_runner::TestCaseError::fail("not read"));
         };
-        prop_assert_eq!(faults(&blocks::content(&Message::plain(text))), Vec::<String>::new());
+        prop_assert_eq!(faults(&json!(blocks::content(&Message::plain(text)))), Vec::<String>::new());
         Ok(())
     });
     found.unwrap_or_else(|failed| panic!("{failed}"));
