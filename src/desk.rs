@@ -264,11 +264,15 @@ impl Clerk {
             if decisions.is_empty() {
                 return Ok(());
             }
-            let (expected, document) = (self.version.unwrap_or_default(), app.document().map_err(nothing)?);
-            let commit = Commit { app: self.name.clone(), expected, at, document, decisions, fence };
-            if commit.is_quiet() && commit.document == known.document().map_err(nothing)? {
+            let expected = self.version.unwrap_or_default();
+            let document = changed(&known, &app).map_err(nothing)?;
+            let mut commit = Commit { app: self.name.clone(), expected, at, document, decisions, fence };
+            if commit.is_empty() {
                 self.publish.send_replace(app);
                 return Ok(());
+            }
+            if expected == Version(0) && commit.document.is_none() {
+                commit.document = Some(app.document().map_err(nothing)?);
             }
             self.count.send_modify(|commits| commits.begun += 1);
             let committed = self.office.store.commit(commit).await;
@@ -312,8 +316,7 @@ impl Clerk {
             let considered = catch_unwind(AssertUnwindSafe(|| self.consider(&app, &letter.event, at)));
             match considered.unwrap_or_else(|_| Err(anyhow!("deciding about {} broke off", self.name))) {
                 Ok((changed, decision)) => {
-                    let decided = changed.is_none() || matches!(letter.event, Event::Examined(..));
-                    letter.granted = decided.then_some(changed.is_some());
+                    letter.granted = matches!(letter.event, Event::Examined(..)).then_some(changed.is_some());
                     app = changed.map_or(app, Arc::new);
                     decisions.push(Decision { settle: letter.settles.clone(), ..decision });
                     letters.push(letter);
@@ -326,6 +329,11 @@ impl Clerk {
 
     /// Asks the core; gives the app where it changed. A refusal changes nothing but is told and recorded.
     fn consider(&self, known: &App, event: &Event, at: Timestamp) -> anyhow::Result<(Option<App>, Decision)> {
+        if let Event::Asked(request) = event {
+            let effects = known.asked(request.clone());
+            log(&self.name, event, &effects);
+            return Ok((None, written(&self.name, event, &effects, at)?));
+        }
         let mut app = known.clone();
         match app.handle(event.clone(), at) {
             Ok(effects) => {
@@ -375,6 +383,15 @@ impl Clerk {
 /// It did not even come to writing.
 fn nothing(why: impl fmt::Display) -> Unwritten {
     Unwritten::Nothing(format!("{why:#}"))
+}
+
+/// The document of an app, where it is another one than is known.
+fn changed(known: &Arc<App>, app: &Arc<App>) -> Result<Option<String>, serde_json::Error> {
+    if Arc::ptr_eq(known, app) {
+        return Ok(None);
+    }
+    let document = app.document()?;
+    Ok((document != known.document()?).then_some(document))
 }
 
 /// What follows from a decision, as the store keeps it.

@@ -88,8 +88,8 @@ pub struct Commit {
     pub expected: Version,
     /// The time of the decisions: when their effects count as created, and what the age of dedupe keys is measured by.
     pub at: Timestamp,
-    /// The new document, JSON.
-    pub document: String,
+    /// The new document, JSON; `None` where there is one that stays as it is, and so does its version.
+    pub document: Option<String>,
     /// What was decided, in this order.
     pub decisions: Vec<Decision>,
     /// Given by whoever leads: the commit counts only as long as nobody else does.
@@ -125,10 +125,10 @@ pub struct Glance {
 }
 
 impl Commit {
-    /// Whether nothing but the document would be written.
-    pub fn is_quiet(&self) -> bool {
-        let quiet = |d: &Decision| d.effects.is_empty() && d.audit.is_empty() && d.seen.is_none() && d.settle.is_none();
-        self.decisions.iter().all(quiet)
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        let empty = |d: &Decision| d.effects.is_empty() && d.audit.is_empty() && d.seen.is_none() && d.settle.is_none();
+        self.document.is_none() && self.decisions.iter().all(empty)
     }
 }
 

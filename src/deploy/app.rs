@@ -186,8 +186,7 @@ impl App {
     /// The refusal, whose `Display` is what the person reads.
     pub fn handle(&mut self, event: Event, now: Timestamp) -> Result<Vec<Effect>, Refusal> {
         let mut effects = match event {
-            // Nothing is different yet, so there is nothing to say; and it is acknowledged the sooner.
-            Event::Asked(request) => return Ok(vec![self.examine(request)]),
+            Event::Asked(request) => return Ok(self.asked(request)),
             Event::Examined(request, facts) => self.decide(request, facts, now)?,
             Event::Discovered(pipeline) => {
                 self.state.pipeline = Some(pipeline);
@@ -217,6 +216,12 @@ impl App {
         };
         effects.extend(self.reconcile(now));
         Ok(effects)
+    }
+
+    /// Takes in a request, as [`App::handle`] does: nothing is different yet, so there is nothing to say, and it is acknowledged
+    /// the sooner.
+    pub fn asked(&self, request: super::action::Request) -> Vec<Effect> {
+        vec![self.examine(request)]
     }
 
     /// Where the notice of a run stands; threads need it.

@@ -128,7 +128,7 @@ pub fn said(message: &Message) -> Box<RawValue> {
 
 fn bare(view: &View) -> Modal<'_> {
     let (mut blocks, _) = fitted(&view.parts);
-    blocks.extend(view.inputs.iter().map(|one| Block::Input(input(one))));
+    blocks.extend(view.inputs.iter().map(|one| Block::Input(Box::new(input(one)))));
     blocks.truncate(MAX_VIEW_BLOCKS);
     Modal {
         title: plain_text(&view.title, 24),

@@ -19,7 +19,7 @@ pub(super) enum Block<'a> {
     Actions {
         elements: Vec<Element<'a>>,
     },
-    Input(Input<'a>),
+    Input(Box<Input<'a>>),
 }
 
 #[derive(Serialize)]

@@ -5,8 +5,10 @@
 //! disk shares the next one, each in a savepoint of its own: one that fails takes no other with it.
 
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +23,8 @@ mod file;
 mod moving;
 mod rows;
 
+/// The log is worked into the file once nobody has asked for so long.
+const QUIET: Duration = Duration::from_millis(300);
 /// How many requests share a transaction at most; bounds how long the first of them waits.
 const SHARED: usize = 256;
 
@@ -184,9 +188,24 @@ fn apart<T>(
     Ok(result)
 }
 
-/// The thread: until nobody can ask any more.
+/// The thread: until nobody can ask any more. The log is worked into the file when nobody has asked for a while: it takes as long as
+/// several commits.
 fn work(mut file: file::File, asked: &mpsc::Receiver<Box<dyn Job>>) {
-    while let Ok(first) = asked.recv() {
+    let mut written = false;
+    loop {
+        let first = match written {
+            true => asked.recv_timeout(QUIET),
+            false => asked.recv().map_err(RecvTimeoutError::from),
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                written = false;
+                file::checkpoint(&file.connection);
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let mut jobs: Vec<Box<dyn Job>> = std::iter::once(first).chain(asked.try_iter().take(SHARED - 1)).collect();
         let end = together(&mut file.connection, &mut jobs);
         if let Err(error) = &end {
@@ -195,6 +214,7 @@ fn work(mut file: file::File, asked: &mpsc::Receiver<Box<dyn Job>>) {
         for job in jobs {
             job.answer(&end);
         }
+        written = true;
     }
 }
 

@@ -274,7 +274,10 @@ fn commit_of<'a>(script: &'a Script, commit: &Commit, deadline: i64) -> ScriptIn
     let optional = |call: &mut ScriptInvocation<'a>, text: Option<&str>| {
         call.arg(text.unwrap_or_default()).arg(u8::from(text.is_some()));
     };
-    call.arg(commit.app.as_str()).arg(commit.expected.0).arg(ms(commit.at)).arg(&commit.document);
+    call.arg(commit.app.as_str())
+        .arg(commit.expected.0)
+        .arg(ms(commit.at))
+        .arg(commit.document.as_deref().unwrap_or_default());
     call.arg(commit.fence.map(|Fence(fence)| fence.to_string()).unwrap_or_default());
     // Taken only by a store that has no id yet.
     call.arg(format!("{:032x}", fastrand::u128(..))).arg(deadline).arg(commit.decisions.len());

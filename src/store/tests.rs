@@ -32,7 +32,14 @@ fn decision(expected: u64, document: &str, effects: Vec<NewEffect>) -> Commit {
 }
 
 fn of(expected: u64, document: &str, decisions: Vec<Decision>) -> Commit {
-    Commit { app: app(), expected: Version(expected), at: at(0), document: document.to_owned(), decisions, fence: None }
+    Commit {
+        app: app(),
+        expected: Version(expected),
+        at: at(0),
+        document: Some(document.to_owned()),
+        decisions,
+        fence: None,
+    }
 }
 
 /// A decision on a request.
@@ -66,6 +73,7 @@ async fn one(store: &Store, now: Timestamp) -> Claimed {
 /// Every story of the contract, each on a store of its own.
 async fn keeps_the_contract<F: Future<Output = Store>>(new: impl Fn() -> F) {
     a_commit_is_whole_or_raced_or_seen(new().await).await;
+    a_document_that_stays_keeps_its_version(new().await).await;
     decisions_share_a_commit_and_none_counts_twice(new().await).await;
     a_lane_is_a_queue_and_lanes_do_not_wait(new().await).await;
     the_oldest_are_claimed_first(new().await).await;
@@ -91,7 +99,7 @@ async fn a_commit_is_whole_or_raced_or_seen(store: Store) {
     assert_eq!(store.commit(raced.clone()).await.unwrap(), Committed::Raced);
     let ahead = Commit { expected: Version(7), ..raced.clone() };
     assert_eq!(store.commit(ahead).await.unwrap(), Committed::Raced);
-    let seen = Commit { expected: Version(1), document: "{2}".to_owned(), ..first };
+    let seen = Commit { expected: Version(1), document: Some("{2}".to_owned()), ..first };
     assert_eq!(store.commit(seen).await.unwrap(), again(&[0]));
 
     assert_eq!(store.load(&app()).await.unwrap(), Some((Version(1), "{1}".to_owned())));
@@ -99,6 +107,18 @@ async fn a_commit_is_whole_or_raced_or_seen(store: Store) {
     assert_eq!(store.audit(&app(), 9).await.unwrap(), ["line trigger"]);
     let decided_again = Commit { expected: Version(1), ..raced };
     assert_eq!(store.commit(decided_again).await.unwrap(), yes(2), "a raced commit leaves its dedupe key free");
+}
+
+async fn a_document_that_stays_keeps_its_version(store: Store) {
+    let stays =
+        |expected: u64, key: &str| Commit { document: None, ..of(expected, "", vec![on(key, vec![effect("a", key)])]) };
+    assert_eq!(store.commit(of(0, "{1}", vec![on("first", vec![effect("a", "first")])])).await.unwrap(), yes(1));
+    assert_eq!(store.commit(stays(0, "second")).await.unwrap(), Committed::Raced);
+    assert_eq!(store.commit(stays(1, "first")).await.unwrap(), again(&[0]));
+    assert_eq!(store.commit(stays(1, "second")).await.unwrap(), yes(1));
+    assert_eq!(store.load(&app()).await.unwrap(), Some((Version(1), "{1}".to_owned())));
+    assert_eq!(store.backlog().await.unwrap().count, 2, "what follows is written all the same");
+    assert_eq!(store.audit(&app(), 9).await.unwrap(), ["line second", "line first"]);
 }
 
 async fn decisions_share_a_commit_and_none_counts_twice(store: Store) {
@@ -411,7 +431,10 @@ impl Model {
         if version != commit.expected.0 {
             return Committed::Raced;
         }
-        self.apps.insert(commit.app.clone(), (version + 1, commit.document.clone()));
+        let version = version + u64::from(commit.document.is_some());
+        if let Some(document) = &commit.document {
+            self.apps.insert(commit.app.clone(), (version, document.clone()));
+        }
         for decision in &commit.decisions {
             self.queue.retain(|queued| decision.settle.is_none() || queued.id != decision.settle);
             for new in &decision.effects {
@@ -420,7 +443,7 @@ impl Model {
             self.audit.extend(decision.audit.iter().map(|line| (commit.app.clone(), line.clone())));
         }
         self.seen = keys;
-        yes(version + 1)
+        yes(version)
     }
 
     fn enqueue(&mut self, app: &AppName, new: &NewEffect) {
@@ -550,10 +573,11 @@ fn commit_of(model: &mut Model, (app, stale): (u8, bool), decisions: Vec<Decided
             settle: settle.and_then(|nth| Some(model.known(nth)?.1)),
         }
     };
+    let version = model.apps.get(&app).map_or(0, |(version, _)| *version);
     Commit {
-        expected: Version(model.apps.get(&app).map_or(0, |(version, _)| *version) + u64::from(stale)),
+        expected: Version(version + u64::from(stale)),
         at: model.now,
-        document: model.count.to_string(),
+        document: (version == 0 || !model.count.is_multiple_of(3)).then(|| model.count.to_string()),
         decisions: decisions.into_iter().enumerate().map(decision).collect(),
         fence: None,
         app,

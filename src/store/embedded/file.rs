@@ -11,6 +11,9 @@ use rusqlite::Connection;
 /// Each takes the file from the version of its index to the next.
 const MIGRATIONS: [&str; 1] = [include_str!("schema-1.sql")];
 
+/// Pages in the log at which SQLite works it into the file by itself, in the middle of a commit that somebody waits for: 32 MB.
+const LOG: u32 = 8_000;
+
 /// The open file. Fields are dropped in this order: the connection is closed before the lock is given up.
 pub(super) struct File {
     pub(super) connection: Connection,
@@ -55,6 +58,7 @@ fn prepare(path: &Path) -> Result<(Connection, String)> {
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG)?;
     let health: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if health != "ok" {
         bail!("the file is damaged: {health}");
@@ -64,6 +68,13 @@ fn prepare(path: &Path) -> Result<(Connection, String)> {
     connection.execute("UPDATE effects SET leased = NULL, uncertain = 1 WHERE leased IS NOT NULL", [])?;
     let store_id = connection.query_row("SELECT id FROM store", [], |row| row.get(0))?;
     Ok((connection, store_id))
+}
+
+/// Works the log into the file, as far as no reader stands in the way; what is left waits for the next time.
+pub(super) fn checkpoint(connection: &Connection) {
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        tracing::warn!(%error, "the store's log could not be worked into its file");
+    }
 }
 
 fn migrate(connection: &mut Connection) -> Result<()> {

@@ -47,9 +47,9 @@ pub(super) fn commit(db: &Connection, ids: &Ids, commit: &Commit) -> rusqlite::R
     if !known.is_empty() {
         return Ok(Committed::AlreadySeen(known));
     }
-    if !write_document(db, commit)? {
+    let Some(version) = write_document(db, commit)? else {
         return Ok(Committed::Raced);
-    }
+    };
     for decision in &commit.decisions {
         if let Some(id) = &decision.settle {
             settle(db, ids.row(id))?;
@@ -66,7 +66,7 @@ pub(super) fn commit(db: &Connection, ids: &Ids, commit: &Commit) -> rusqlite::R
         }
     }
     remember(db, commit)?;
-    Ok(Committed::Yes(Version(commit.expected.0 + 1)))
+    Ok(Committed::Yes(version))
 }
 
 /// The places of those whose key is known, or whose effect is not there any more.
@@ -93,19 +93,24 @@ fn exists(db: &Connection, sql: &str, of: impl rusqlite::ToSql) -> rusqlite::Res
     db.prepare_cached(sql)?.exists([of])
 }
 
-/// Compares and sets; `false` when the version is another one.
-fn write_document(db: &Connection, commit: &Commit) -> rusqlite::Result<bool> {
-    let app = commit.app.as_str();
-    let changed = match i64::try_from(commit.expected.0) {
+/// Compares and sets; the version from now on, unless it is another one already.
+fn write_document(db: &Connection, commit: &Commit) -> rusqlite::Result<Option<Version>> {
+    let (app, expected) = (commit.app.as_str(), commit.expected);
+    let Some(document) = &commit.document else {
+        let mut version = db.prepare_cached("SELECT version FROM apps WHERE app = ?1")?;
+        let known = version.query_row([app], |row| row.get::<_, i64>(0)).optional()?;
+        return Ok(Some(expected).filter(|_| known.map(i64::unsigned_abs) == Some(expected.0)));
+    };
+    let changed = match i64::try_from(expected.0) {
         Ok(0) => db
             .prepare_cached("INSERT INTO apps (app, version, document) VALUES (?1, 1, ?2) ON CONFLICT DO NOTHING")?
-            .execute(params![app, commit.document])?,
+            .execute(params![app, document])?,
         Ok(version) => db
             .prepare_cached("UPDATE apps SET version = version + 1, document = ?3 WHERE app = ?1 AND version = ?2")?
-            .execute(params![app, version, commit.document])?,
+            .execute(params![app, version, document])?,
         Err(_) => 0,
     };
-    Ok(changed == 1)
+    Ok((changed == 1).then_some(Version(expected.0 + 1)))
 }
 
 fn queue(db: &Connection, commit: &Commit, effect: &NewEffect) -> rusqlite::Result<()> {

@@ -28,7 +28,7 @@ fn commit(app: &str, expected: u64) -> Commit {
         app: AppName::new(app),
         expected: Version(expected),
         at: Timestamp::UNIX_EPOCH,
-        document: (expected + 1).to_string(),
+        document: Some((expected + 1).to_string()),
         decisions: (1..=3).map(decision).collect(),
         fence: None,
     }

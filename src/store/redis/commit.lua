@@ -1,7 +1,7 @@
--- Writes decisions, all of them or none. ARGV: app, expected version, at (ms), document; the fence or nothing; an id for the store, should
--- it have none yet; until when it may be written, by the clock here (ms); number of decisions. Then for each: dedupe key, whether there is one; effect to settle, whether there is one; number of
--- effects, number of audit lines; for each effect lane, key, whether it has one, body, expires (ms or empty); the audit lines.
--- Returns the time here (ms), then the new version, or -1 for raced, -3 for fenced, -4 for too late, -2 for already seen followed by the
+-- Writes decisions, all of them or none. ARGV: app, expected version, at (ms), document or nothing where it stays as it is; the fence or
+-- nothing; an id for the store, should it have none yet; until when it may be written, by the clock here (ms); number of decisions. Then for
+-- each: dedupe key, whether there is one; effect to settle, whether there is one; number of effects, number of audit lines; for each effect
+-- lane, key, whether it has one, body, expires (ms or empty); the audit lines. Returns the time here (ms), then the version from now on, or -1 for raced, -3 for fenced, -4 for too late, -2 for already seen followed by the
 -- places of those that were, from 0.
 local app, expected, at, document = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local DAY = 86400000
@@ -29,7 +29,10 @@ if #known > 2 then return known end
 local version = tonumber(redis.call('HGET', p .. 'app:' .. app, 'version') or '0')
 if version ~= expected then return { now, -1 } end
 
-redis.call('HSET', p .. 'app:' .. app, 'version', version + 1, 'document', document)
+if document ~= '' then
+  version = version + 1
+  redis.call('HSET', p .. 'app:' .. app, 'version', version, 'document', document)
+end
 redis.call('HSETNX', p .. 'store', 'id', ARGV[6])
 local store = redis.call('HGET', p .. 'store', 'id')
 
@@ -62,4 +65,4 @@ for _, decision in ipairs(decisions) do
     redis.call('ZADD', p .. 'seen', at, seen)
   end
 end
-return { now, version + 1 }
+return { now, version }

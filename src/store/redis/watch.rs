@@ -52,7 +52,7 @@ mod tests {
         let (redis, at) = (server.store(0), jiff::Timestamp::UNIX_EPOCH);
         redis.watch.set(7_000, Instant::now());
         let (app, document, decisions) = (AppName::new("h"), "{}".to_owned(), Vec::new());
-        let commit = Commit { app, expected: Version(0), at, document, decisions, fence: None };
+        let commit = Commit { app, expected: Version(0), at, document: Some(document), decisions, fence: None };
         assert_eq!(redis.commit(commit).await, Ok(Committed::Yes(Version(1))));
     }
 }

@@ -213,7 +213,7 @@ async fn effects_that_nobody_knows() {
                 app: app.clone(),
                 expected,
                 at: town.sandbox.clock.now(),
-                document,
+                document: Some(document),
                 decisions: vec![Decision { effects: vec![effect], ..Decision::default() }],
                 fence: None,
             };
