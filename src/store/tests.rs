@@ -707,7 +707,7 @@ pub(crate) mod redis {
 
     #[tokio::test]
     async fn keeps_the_contract() {
-        let server = Server::start(&[]);
+        let server = Server::start(&["--databases", "100"]);
         let count = std::cell::Cell::new(0);
         super::keeps_the_contract(|| async {
             count.set(count.get() + 1);
