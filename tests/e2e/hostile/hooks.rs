@@ -190,7 +190,7 @@ async fn forged_buttons_are_clicked() {
     assert!(town.reviews().is_empty(), "nobody approved anything: {:?}", town.reviews());
     assert!(run > 0);
     let answers = town.sandbox.workspace.ephemerals("UBEN").len();
-    assert!(answers > 10, "{answers} answers: some of the buttons are to be understood");
+    assert!(answers > 3, "{answers} answers: some of the buttons are to be understood");
     town.command("UBEN", "release h").await;
     town.waiting("ben-gh", "Speed up search").await;
     town.approve("UBEN").await;
