@@ -55,11 +55,15 @@ async fn zone(shell: &Shell, who: &SlackId) -> Result<Option<TimeZone>, Unreacha
 async fn tell_week(shell: &Shell, speaker: &AppName, fence: Fence) -> anyhow::Result<()> {
     let now = shell.clock.now();
     let Some(weekly) = shell.config.calendar.digest else { return Ok(()) };
+    let due = weekly.last(now, &shell.config.calendar.zone);
+    // All apps are looked at here, at every look at one of them: on one day of the week only.
+    if !digest::is_timely(due, now) {
+        return Ok(());
+    }
     let channel = |name: &AppName| shell.config.apps.get(name).map(|settings| &settings.channel);
     let apps = shell.apps().filter(|(name, _)| channel(name) == channel(speaker)).map(|(_, app)| app);
     let apps: Vec<Arc<App>> = apps.collect();
     let apps: Vec<&App> = apps.iter().map(Arc::as_ref).collect();
-    let due = weekly.last(now, &shell.config.calendar.zone);
     if digest::is_due(&apps, due, now) {
         let message = digest::digest(&apps, due, now);
         shell.desk(speaker)?.observed(Event::Digest { due, message }, fence).await?;

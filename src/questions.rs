@@ -5,13 +5,16 @@ use crate::deploy::app::App;
 use crate::deploy::change::PrRef;
 use crate::deploy::command::{self, Question};
 use crate::deploy::effect::Record;
+use crate::deploy::event::Unreachable;
 use crate::deploy::message::{Line, Message};
 use crate::deploy::name::{AppName, SlackId};
-use crate::deploy::policy::Account;
+use crate::deploy::policy::{Account, Approvers, Person};
 use crate::deploy::refusal::Refusal;
 use crate::shell::Shell;
 use crate::variables;
 
+/// Apps that one answer shows; Slack takes 50 blocks in a message.
+const TOLD: usize = 40;
 /// Decisions that `history` shows.
 const DECISIONS: u32 = 50;
 
@@ -97,23 +100,36 @@ fn answer(shell: &Shell, question: &Question, user: &SlackId) -> Option<Message>
 }
 
 fn of(shell: &Shell, typed: &str, answer: impl Fn(&App) -> Message) -> Message {
-    match find_app(shell, typed).map(|name| shell.desk(&name)) {
-        Ok(Ok(desk)) => answer(&desk.app()),
-        Ok(Err(_)) => Message::plain("That app is gone."),
-        Err(unknown) => unknown,
+    let name = match find_app(shell, typed) {
+        Ok(name) => name,
+        Err(unknown) => return unknown,
+    };
+    let Ok(desk) = shell.desk(&name) else { return Message::plain("That app is gone.") };
+    let app = desk.app();
+    // With very many apps its turn may be minutes away.
+    if app.looked_at().is_none() {
+        shell.look_now(&name);
     }
+    answer(&app)
 }
 
-/// All apps that have something to say, one below the other.
+/// All apps that have something to say, one below the other: those first where something goes on. Of very many the rest is counted: a
+/// message holds no more, and to build what is cut away would keep everybody waiting.
 fn each(shell: &Shell, part: impl Fn(&App) -> Option<Message>, nothing: &str) -> Message {
+    let (active, idle): (Vec<_>, Vec<_>) = shell.apps().map(|(_, app)| app).partition(|app| app.is_active());
+    let mut told = active.iter().chain(&idle).filter_map(|app| part(app));
     let mut all = Message::default();
-    for message in shell.apps().filter_map(|(_, app)| part(&app)) {
+    for message in told.by_ref().take(TOLD) {
         if all.parts.is_empty() {
             all.summary = message.summary;
         }
         all.parts.extend(message.parts);
     }
-    if all.parts.is_empty() { Message::plain(nothing) } else { all }
+    match told.count() {
+        0 if all.parts.is_empty() => Message::plain(nothing),
+        0 => all,
+        more => all.text(Line::plain(format!("And {more} more: ask for one by its name."))),
+    }
 }
 
 fn journey(shell: &Shell, pr: &PrRef) -> Message {
@@ -208,12 +224,21 @@ async fn history(shell: &Shell, typed: &str) -> Message {
 
 async fn whoami(shell: &Shell, user: &SlackId) -> Message {
     let mut lines = Vec::new();
+    // Most apps have the same approvers: each look-up is a call of Slack's.
+    let mut known: Vec<(Approvers, Result<Person, Unreachable>)> = Vec::new();
     for (name, app) in shell.apps() {
         let policy = app.policy();
         let login =
             policy.people.login(user).map_or("no GitHub login known".into(), |login| format!("{login} at GitHub"));
-        let may = match shell.person(user, policy).await {
-            Ok(person) if policy.approvers.include(&person) => "you may approve",
+        let person = match known.iter().find(|(approvers, _)| *approvers == policy.approvers) {
+            Some((_, person)) => person,
+            None => {
+                let person = shell.person(user, policy).await;
+                &known.push_mut((policy.approvers.clone(), person)).1
+            }
+        };
+        let may = match person {
+            Ok(person) if policy.approvers.include(person) => "you may approve",
             Ok(_) if policy.approvers.is_empty() => "nobody may approve: no approvers are configured",
             Ok(_) => "you may not approve",
             Err(_) => "it cannot be looked up right now whether you may approve",

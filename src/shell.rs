@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use crate::beanstalk::Beanstalk;
@@ -23,6 +23,9 @@ use crate::slack::{Slack, SlackError};
 use crate::store::Store;
 use crate::telemetry::Pulse;
 use crate::vault::Vault;
+
+/// For how long the apps where something goes on are not counted anew: every watcher wants to know at every look.
+const COUNTED: SignedDuration = SignedDuration::from_secs(1);
 
 /// What the parts of the running bot share.
 pub struct Shell {
@@ -68,6 +71,8 @@ pub(crate) struct Memory {
     channels: BTreeMap<String, String>,
     /// When each app was last seen at GitHub.
     looked: BTreeMap<AppName, Timestamp>,
+    /// In how many apps something goes on, as counted a moment ago.
+    active: Option<(Timestamp, usize)>,
     /// When the last look at each app's servers began, all that follows from it decided.
     surveyed: BTreeMap<AppName, Timestamp>,
     /// How the store is.
@@ -139,6 +144,17 @@ impl Shell {
     pub fn note_look(&self, app: &AppName) -> bool {
         let Some(at) = self.desks.get(app).and_then(|desk| desk.app().looked_at()) else { return false };
         lock(&self.memory).looked.insert(app.clone(), at).is_none_or(|before| at > before)
+    }
+
+    /// In how many apps something goes on, or in how many nothing does.
+    pub(crate) fn crowd(&self, active: bool) -> usize {
+        let now = self.clock.now();
+        let known = lock(&self.memory).active.filter(|(at, _)| now.duration_since(*at).abs() < COUNTED);
+        let count = known.map_or_else(|| self.apps().filter(|(_, app)| app.is_active()).count(), |(_, count)| count);
+        if known.is_none() {
+            lock(&self.memory).active = Some((now, count));
+        }
+        if active { count } else { self.desks.len() - count }
     }
 
     /// When each app was last seen at GitHub, all that follows from it decided.

@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::deploy::action::Reply;
 use crate::deploy::form::{Form, View};
@@ -218,6 +220,19 @@ impl Slack {
     /// Who the bot is.
     pub async fn auth_test(&self) -> Result<Identity, SlackError> {
         self.wire.post("auth.test", &json!({})).await
+    }
+
+    /// Whether Slack's Web API answers anything, soon. A call that may be made some hundred times a minute.
+    pub(crate) async fn answers(&self) -> bool {
+        let answer = timeout(TICKET, self.wire.post::<IgnoredAny>("auth.test", &json!({}))).await;
+        match answer {
+            Ok(Ok(_) | Err(SlackError::Refused { .. } | SlackError::RateLimited { .. })) => true,
+            Ok(Err(error @ SlackError::Uncertain { .. })) => {
+                tracing::warn!(%error, "slack does not answer");
+                false
+            }
+            Err(_) => false,
+        }
     }
 
     /// What the bot's token may do; empty where Slack does not say.

@@ -209,7 +209,7 @@ async fn details(github: &GitHub, pipeline: &Pipeline, look: &Look, id: RunId) -
 
 /// How long to wait for the next look at an app where something goes on, or nothing does.
 fn pause(shell: &Shell, active: bool, announced: bool) -> Duration {
-    let alike = shell.apps().filter(|(_, app)| app.is_active() == active).count();
+    let alike = shell.crowd(active);
     let left = cadence::left(shell.github.budget(), shell.clock.now());
     let pause = Pace { active, announced, alike, left }.pause(&shell.config.polling);
     jittered(pause)

@@ -67,11 +67,9 @@ pub async fn idle(bench: &mut Bench) -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     bench.table.figure("floor, memory", &memory(floor.memory()?), None);
     drop(floor);
-    while bench.slack.connected() > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    bench.alone().await;
     let bot = bench.one_app().go()?;
-    bot.ready(&bench.slack, &bench.github).await?;
+    bot.ready(&bench.slack).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let now = bot.memory()?;
     bench.table.figure("bot, memory", &memory(now), Aim::new("< 15 MB", now.rss < 15_000));
@@ -199,13 +197,17 @@ async fn outage(bench: &mut Bench, hanging: bool) -> anyhow::Result<()> {
 
 /// What more apps cost.
 pub async fn apps(bench: &mut Bench) -> anyhow::Result<()> {
-    bench.table.loads("APPS: 1, 50 and 500, each with 60 runs remembered, all idle");
-    let mut costs = Vec::new();
+    bench.table.loads("APPS: 1, 50 and 500, each with 60 runs remembered and none of them live, all idle");
+    let mut figures = Vec::new();
     for apps in [1, 50, 500] {
-        let bot = bench.bot(bench.start_of(apps).with_polling("10s")).await?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let memory_now = bot.memory()?;
-        let looks = spent_in(&bot, Duration::from_secs(12)).await;
+        bench.alone().await;
+        let bot = bench.start_of(apps).go()?;
+        let [ready, seen, read] = bot.ready(&bench.slack).await?;
+        let reading = bot.cpu();
+        bench.meet().await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let idle = bot.memory()?;
+        let looks = spent_in(&bot, Duration::from_secs(30)).await;
         let before = bot.cpu();
         let ask = |nth: usize, reply: &str| -> Command {
             let name = if apps == 1 { "h".to_owned() } else { copy(1 + nth * 7 % (apps - 1)) };
@@ -213,14 +215,19 @@ pub async fn apps(bench: &mut Bench) -> anyhow::Result<()> {
         };
         let load = bench.slack.load(1_000, Duration::from_millis(5), ask).await;
         bench.table.load(&format!("{apps} apps, status, 200 a second"), &load, bot.cpu() - before, None);
-        costs.push((apps, memory_now, bot.memory()?.peak, looks));
+        let first = format!(
+            "{} ms to ready, {} until all are seen, {} until their past is read ({:.1} ms of processor an app)",
+            ms(ready),
+            ms(seen),
+            ms(read),
+            reading.as_secs_f64() * 1e3 / apps as f64
+        );
+        figures.push((apps, "first start", first));
+        figures.push((apps, "memory", format!("{}, peak {:.1}", memory(idle), bot.memory()?.peak as f64 / 1e3)));
+        figures.push((apps, "processor, watching as by default", format!("{looks:.2} % of a core")));
     }
-    for (apps, now, peak, looks) in costs {
-        let peak = peak as f64 / 1e3;
-        bench.table.figure(&format!("  {apps} apps, memory"), &format!("{}, peak {peak:.1}", memory(now)), None);
-        // Measured with a look every 10 s; the default is one a minute.
-        let figure = format!("{looks:.1} % of a core; {:.2} % at one a minute", looks / 6.0);
-        bench.table.figure(&format!("  {apps} apps, processor, a look every 10 s"), &figure, None);
+    for (apps, what, figure) in figures {
+        bench.table.figure(&format!("  {apps} apps, {what}"), &figure, None);
     }
     Ok(())
 }

@@ -88,15 +88,26 @@ fn machine(bench: &Bench) {
 }
 
 impl Bench {
-    /// A bot that is ready, and knows the people.
-    async fn bot(&self, start: Start) -> anyhow::Result<Process> {
+    /// Waits until no bot is connected.
+    async fn alone(&self) {
         while self.slack.connected() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// A bot that is ready, and knows the people.
+    async fn bot(&self, start: Start) -> anyhow::Result<Process> {
+        self.alone().await;
         let bot = start.go()?;
-        bot.ready(&self.slack, &self.github).await?;
-        self.slack.load(slack::PEOPLE, Duration::from_millis(2), rates::question).await;
+        bot.ready(&self.slack).await?;
+        self.github.quiet(Duration::from_millis(700)).await;
+        self.meet().await;
         Ok(bot)
+    }
+
+    /// Everybody asks once, so that the bot knows them.
+    async fn meet(&self) {
+        self.slack.load(slack::PEOPLE, Duration::from_millis(2), rates::question).await;
     }
 
     fn one_app(&self) -> Start {

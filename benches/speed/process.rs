@@ -75,12 +75,6 @@ impl Start {
         self
     }
 
-    /// With GitHub asked that often, whatever happens.
-    pub fn with_polling(mut self, every: &str) -> Self {
-        self.file.push_str(&format!("[polling]\nactive = \"{every}\"\nidle = \"{every}\"\n"));
-        self
-    }
-
     /// Starts it.
     pub fn go(&self) -> anyhow::Result<Process> {
         let folder = folder()?;
@@ -151,26 +145,37 @@ impl Process {
         })
     }
 
-    /// Waits until its sockets stand and it has seen every app.
-    pub async fn ready(&self, slack: &Slack, github: &GitHub) -> anyhow::Result<()> {
+    /// Waits until its sockets stand and it has read all there is of every app; how long after the start it was ready, had seen all,
+    /// and had read all.
+    pub async fn ready(&self, slack: &Slack) -> anyhow::Result<[Duration; 3]> {
         // 500 apps read a long history first.
         let patience = Duration::from_secs(300);
-        while slack.connected() < 2 || self.status("/ready").await.unwrap_or_default() != 200 {
+        let (mut ready, mut seen) = (None, None);
+        loop {
+            let (status, said) = self.get("/ready").await.unwrap_or_default();
+            if status == 200 && slack.connected() >= 2 {
+                let ready = *ready.get_or_insert_with(|| self.began.elapsed());
+                if said.contains("all seen within") {
+                    let seen = *seen.get_or_insert_with(|| self.began.elapsed());
+                    if !said.contains("the past of") {
+                        return Ok([ready, seen, self.began.elapsed()]);
+                    }
+                }
+            }
             if self.began.elapsed() > patience {
-                bail!("the bot does not become ready; it said:\n{}", self.said());
+                bail!("the bot does not become ready: {said}; it said:\n{}", self.said());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::timeout(patience, github.quiet(Duration::from_millis(700))).await?;
-        Ok(())
     }
 
-    async fn status(&self, path: &str) -> anyhow::Result<u16> {
+    async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
         let mut stream = TcpStream::connect(&self.listen).await?;
         stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        Ok(answer.split(' ').nth(1).context("a status")?.parse()?)
+        let status = answer.split(' ').nth(1).context("a status")?.parse()?;
+        Ok((status, answer))
     }
 
     /// The end of its log.

@@ -15,12 +15,17 @@ const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// A digest that could not be sent for this long is not sent any more: the day has other news.
 const LATE: SignedDuration = SignedDuration::from_hours(24);
 
+/// Whether it is not too late for a digest that is due since a moment.
+pub fn is_timely(due: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(due) < LATE
+}
+
 /// Whether a digest of these apps that is due since a moment is still to be sent: not sent yet, not too late, and one of them was
 /// watched before.
 pub fn is_due(apps: &[&App], due: Timestamp, now: Timestamp) -> bool {
     let sent = apps.iter().any(|app| app.state.reminders.digested.is_some_and(|at| at >= due));
     let watched = apps.iter().any(|app| app.state.first_look.is_some_and(|at| at < due));
-    !sent && watched && now.duration_since(due) < LATE
+    !sent && watched && is_timely(due, now)
 }
 
 /// The digest of the week before a moment; `None` when nothing happened.

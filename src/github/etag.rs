@@ -2,7 +2,7 @@
 //! allowance. Bounded by size; what was not used for longest goes first. Not octocrab's cache: that one has no bound and
 //! touches POSTs as well (`facts/github.md` 6).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
@@ -24,6 +24,8 @@ pub(super) struct Known {
 #[derive(Default)]
 pub(super) struct Answers {
     kept: HashMap<String, (u64, Known)>,
+    /// The paths by when they were used.
+    order: BTreeMap<u64, String>,
     bytes: usize,
     clock: u64,
 }
@@ -33,6 +35,8 @@ impl Answers {
     pub(super) fn find(&mut self, path: &str) -> Option<Known> {
         self.clock += 1;
         let (used, known) = self.kept.get_mut(path)?;
+        let path = self.order.remove(used).unwrap_or_else(|| path.to_owned());
+        self.order.insert(self.clock, path);
         *used = self.clock;
         Some(known.clone())
     }
@@ -46,16 +50,16 @@ impl Answers {
         self.clock += 1;
         self.bytes += known.body.len();
         self.kept.insert(path.to_owned(), (self.clock, known.clone()));
+        self.order.insert(self.clock, path.to_owned());
         while self.bytes > MOST {
-            let Some(oldest) = self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(path, _)| path.clone()) else {
-                return;
-            };
+            let Some((_, oldest)) = self.order.pop_first() else { return };
             self.drop_path(&oldest);
         }
     }
 
     fn drop_path(&mut self, path: &str) {
-        if let Some((_, known)) = self.kept.remove(path) {
+        if let Some((used, known)) = self.kept.remove(path) {
+            self.order.remove(&used);
             self.bytes -= known.body.len();
         }
     }

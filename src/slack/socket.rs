@@ -3,6 +3,7 @@
 //!
 //! Own loop, since slack-morphism's loses acks and connections (`facts/slack.md` 0 and 5.3). Nothing here logs an address, a ticket or a payload.
 
+mod door;
 mod pace;
 mod session;
 
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Slack, SlackError};
+use door::Door;
 use pace::{Pace, Trouble};
 use session::{Leaving, Session};
 
@@ -161,6 +163,7 @@ struct Shared<H> {
     handler: H,
     stop: CancellationToken,
     sessions: TaskTracker,
+    door: Door,
 }
 
 /// Keeps the connections until `shutdown`, then waits a little for running handlers and their acks.
@@ -180,7 +183,7 @@ where
 {
     let (stop, sessions) = (shutdown.child_token(), TaskTracker::new());
     let patience = settings.drain + settings.close;
-    let shared = Arc::new(Shared { slack, settings, health, handler, stop, sessions });
+    let shared = Arc::new(Shared { slack, settings, health, handler, stop, sessions, door: Door::default() });
     let mut keepers = JoinSet::new();
     for _ in 0..shared.settings.connections {
         keepers.spawn(keep_connected(shared.clone()));
@@ -207,8 +210,10 @@ where
 {
     let mut pace = Pace::new(&shared.settings);
     let mut predecessor: Option<CancellationToken> = None;
+    let mut careful = false;
     while !shared.stop.is_cancelled() {
-        let Some(opened) = shared.stop.run_until_cancelled(open(&shared)).await else { break };
+        let Some(opened) = shared.stop.run_until_cancelled(door::open(&shared, careful)).await else { break };
+        careful = opened.is_err();
         let trouble = match opened {
             Ok(socket) => {
                 let since = Instant::now();
@@ -248,8 +253,8 @@ fn fatal(code: &str) -> anyhow::Error {
     anyhow!("slack refuses the connection ({code}): {cure}, then start again")
 }
 
-/// A connection that Slack has greeted.
-async fn open<H>(shared: &Shared<H>) -> Result<WebSocket, Trouble> {
+/// One try to open a connection, until Slack has greeted it.
+async fn attempt<H>(shared: &Shared<H>) -> Result<WebSocket, Trouble> {
     let settings = &shared.settings;
     let ticket = shared.slack.open_socket().await.map_err(|error| {
         tracing::warn!(%error, "slack gave no ticket for a connection");

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockkeeper::deploy::name::AppName;
 use lockkeeper::sandbox::slack::Message;
-use lockkeeper::sandbox::world::{FaultKind, SeenRequest};
+use lockkeeper::sandbox::world::SeenRequest;
 use serde_json::Value;
 
-use super::plan::{APPROVERS, DEVELOPERS, Plan, Site, Step};
+use super::plan::{APPROVERS, DEVELOPERS, Plan, Site};
 use super::stage::{Ask, Did, Happened, Seen, Stage};
 use crate::town::DEPLOYS;
 
@@ -353,9 +353,8 @@ impl<'a> Evidence<'a> {
                 must(text.contains("↪️ replaced by "), "replaced by");
                 let others = runs(repo).filter(|other| other["id"] != run["id"]);
                 let next: Vec<&Value> = others.filter(|other| other["id"].as_u64() > Some(id)).collect();
-                // Who was shown old lists may take a redeploy of their own, sent meanwhile, for the one that did it.
-                let stale = |step: &Step| matches!(step, Step::GitHubFault { kind: FaultKind::Stale, .. });
-                let ours = self.plan.steps.iter().any(|(step, _)| stale(step)) && !self.dispatches.is_empty();
+                // GitHub tells times in seconds: of redeploys that are started in the same one either may have been the one.
+                let ours = !self.dispatches.is_empty();
                 if self.reruns.is_empty() && !next.is_empty() {
                     let named = |run: &&&Value| text.contains(&format!("replaced by {}", label(run)));
                     let good = if ours { next.iter().any(|run| named(&run)) } else { next.last().iter().all(named) };
