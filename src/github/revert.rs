@@ -1,9 +1,10 @@
 //! Reverting a pull request: the only way there is, GraphQL's `revertPullRequest` (`facts/github.md` 4.10), and the reviews that
 //! are asked for.
 //!
-//! The mutation is sent once. Before it is sent, and after an unclear answer, an open pull request that reverts the same one is
-//! looked for: whoever opened it, there is no need for a second.
+//! The mutation is sent once. Before it is sent an open pull request that reverts the same one is looked for: whoever opened it, there
+//! is no need for a second. After an unclear answer one is looked for that was opened since somebody asked, also if it is merged by now.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -13,7 +14,9 @@ use crate::deploy::name::{Login, PrNumber};
 use crate::deploy::pipeline::Pipeline;
 use crate::deploy::revert::{Fix, Reverted, Reverting, Suspect};
 
-/// Pages of open pull requests that are looked through, newest first.
+/// GitHub's clock is not ours.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(2);
+/// Pages of pull requests that are looked through, newest first.
 const MOST_PAGES: usize = 5;
 
 // Simple fields only: the payload's types broke other clients (`facts/github.md` 4.10).
@@ -21,8 +24,11 @@ const REVERT: &str = "mutation($input:RevertPullRequestInput!){ revertPullReques
                       revertPullRequest{ number url } } }";
 
 #[derive(Deserialize)]
-struct RawOpen {
+struct RawListed {
     number: PrNumber,
+    state: String,
+    created_at: Timestamp,
+    merged_at: Option<Timestamp>,
     #[serde(default)]
     body: Option<String>,
     head: RawHead,
@@ -88,7 +94,7 @@ impl GitHub {
     pub async fn revert(&self, pipeline: &Pipeline, reverting: &Reverting, uncertain: bool) -> Result<Reverted> {
         let number = reverting.pr;
         let found = match uncertain {
-            true => self.look_for_revert(pipeline, number).await?,
+            true => self.look_for_revert(pipeline, reverting).await?,
             false => self.open_revert(pipeline, number).await?,
         };
         if let Some(fix) = found {
@@ -105,7 +111,7 @@ impl GitHub {
             Err(GitHubError::NotFound) => return Ok(Reverted::Forbidden("not found".to_owned())),
             Err(error @ (GitHubError::RateLimited { .. } | GitHubError::Unauthorized)) => return Err(error),
             Err(GitHubError::Unreachable(_) | GitHubError::Odd(_)) => {
-                match self.look_for_revert(pipeline, number).await {
+                match self.look_for_revert(pipeline, reverting).await {
                     Ok(Some(fix)) => fix,
                     Ok(None) | Err(_) => return Ok(Reverted::Lost),
                 }
@@ -122,29 +128,49 @@ impl GitHub {
     }
 
     /// Looks over some ten seconds: GitHub may have it still in hand.
-    async fn look_for_revert(&self, pipeline: &Pipeline, number: PrNumber) -> Result<Option<Fix>> {
-        let mut found = self.open_revert(pipeline, number).await;
+    async fn look_for_revert(&self, pipeline: &Pipeline, reverting: &Reverting) -> Result<Option<Fix>> {
+        let asked = reverting.request.reply.at;
+        let since = asked.checked_sub(CLOCKS).unwrap_or(asked);
+        let mut found = self.revert_since(pipeline, reverting.pr, since).await;
         for _ in 0..self.shared.patience.look_again {
             if matches!(found, Ok(Some(_))) {
                 break;
             }
             tokio::time::sleep(self.shared.patience.between_looks).await;
-            found = self.open_revert(pipeline, number).await;
+            found = self.revert_since(pipeline, reverting.pr, since).await;
         }
         found
     }
 
-    /// An open pull request that reverts this one: by the name that GitHub gives its branch, or because it says so.
+    /// An open pull request that reverts this one.
     async fn open_revert(&self, pipeline: &Pipeline, number: PrNumber) -> Result<Option<Fix>> {
+        self.find_revert(pipeline, number, "open", Timestamp::MIN).await
+    }
+
+    /// One that was opened since then, and is open or merged.
+    async fn revert_since(&self, pipeline: &Pipeline, number: PrNumber, since: Timestamp) -> Result<Option<Fix>> {
+        self.find_revert(pipeline, number, "all", since).await
+    }
+
+    /// By the name that GitHub gives its branch, or because it says so.
+    async fn find_revert(
+        &self,
+        pipeline: &Pipeline,
+        number: PrNumber,
+        state: &str,
+        since: Timestamp,
+    ) -> Result<Option<Fix>> {
         let repo = path(&pipeline.repo);
         for page in 1..=MOST_PAGES {
-            let list =
-                format!("/repos/{repo}/pulls?state=open&sort=created&direction=desc&per_page={PER_PAGE}&page={page}");
-            let open: Vec<RawOpen> = self.get(&list).await?;
-            if let Some(pr) = open.iter().find(|pr| pr.reverts(&pipeline.repo, number)) {
+            let list = format!(
+                "/repos/{repo}/pulls?state={state}&sort=created&direction=desc&per_page={PER_PAGE}&page={page}"
+            );
+            let listed: Vec<RawListed> = self.get(&list).await?;
+            let mut young = listed.iter().take_while(|pr| pr.created_at >= since);
+            if let Some(pr) = young.find(|pr| pr.stands() && pr.reverts(&pipeline.repo, number)) {
                 return Ok(Some(fix(pipeline, pr.number)));
             }
-            if open.len() < PER_PAGE {
+            if listed.len() < PER_PAGE || listed.iter().any(|pr| pr.created_at < since) {
                 break;
             }
         }
@@ -174,7 +200,12 @@ impl GitHub {
     }
 }
 
-impl RawOpen {
+impl RawListed {
+    /// Not closed without being merged.
+    fn stands(&self) -> bool {
+        self.state == "open" || self.merged_at.is_some()
+    }
+
     fn reverts(&self, repo: &str, number: PrNumber) -> bool {
         let named = self.head.branch.strip_prefix(&format!("revert-{number}"));
         let body = self.body.as_deref().unwrap_or_default();

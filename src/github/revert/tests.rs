@@ -19,7 +19,7 @@ fn reverting() -> Reverting {
         channel: String::new(),
         replace: false,
         view: None,
-        at: jiff::Timestamp::UNIX_EPOCH,
+        at: "2026-07-25T17:20:10Z".parse().unwrap(),
     };
     let (id, app, by) = (RequestId::new("r"), AppName::new("h"), SlackId::from("UANA"));
     Reverting {
@@ -33,7 +33,8 @@ fn reverting() -> Reverting {
 }
 
 fn open(number: u64, branch: &str, body: &str) -> Value {
-    json!({ "number": number, "state": "open", "body": body, "head": { "ref": branch }, "base": { "ref": "main" } })
+    json!({ "number": number, "state": "open", "created_at": "2026-07-25T17:20:00Z", "merged_at": null, "body": body,
+        "head": { "ref": branch }, "base": { "ref": "main" } })
 }
 
 /// A GitHub with #4501, which opens #4510 as `answer` says; `listed` counts from which list on it is seen.
@@ -122,6 +123,39 @@ async fn a_lost_answer_is_looked_for_and_nothing_is_repeated() {
 }
 
 #[tokio::test]
+async fn one_that_was_merged_meanwhile_is_found() {
+    let closed = |number: u64, created: &str, merged: Option<&str>| {
+        let ours = open(number, "revert-4501-fix-rpc", "Reverts hypothesis/h#4501");
+        let (created, merged) = (json!(created), json!(merged));
+        let more = json!({ "state": "closed", "created_at": created, "merged_at": merged });
+        let both = ours.as_object().unwrap().iter().chain(more.as_object().unwrap());
+        both.map(|(key, value)| (key.clone(), value.clone())).collect::<Value>()
+    };
+    let unmerged = closed(4511, "2026-07-25T17:21:00Z", None);
+    let ours = closed(4510, "2026-07-25T17:20:20Z", Some("2026-07-25T17:20:50Z"));
+    let of_last_week = closed(4400, "2026-07-18T09:00:00Z", Some("2026-07-18T10:00:00Z"));
+    for (listed, expected) in
+        [(vec![&unmerged, &ours, &of_last_week], opened()), (vec![&unmerged, &of_last_week], Reverted::Lost)]
+    {
+        let list = json!(listed);
+        let (github, calls) = github(move |call| {
+            Some(match without_paging(&call.line).as_str() {
+                line if line.contains("/pulls?state=all&") => respond(200, &list),
+                line if line.contains("/pulls?") => respond(200, &json!([])),
+                "POST /graphql" => respond(502, &json!({})),
+                line if line.starts_with("POST") => {
+                    respond(if call.body["reviewers"][0] == "gone" { 422 } else { 201 }, &json!({}))
+                }
+                _ => respond(200, &json!({ "node_id": "PR_1" })),
+            })
+        })
+        .await;
+        assert_eq!(github.revert(&pipeline(), &reverting(), false).await, Ok(expected));
+        assert_eq!(sent(&calls).await, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_apart() {
     let (github, _) = town(|| refused(Some("UNPROCESSABLE")), 0).await;
     // GitHub refused, yet another one may be open by now: that is looked at before anything is sent.
@@ -145,7 +179,7 @@ async fn nothing_is_sent_while_it_cannot_be_looked_for() {
 #[test]
 fn another_number_is_another_pull_request() {
     let reverts = |branch: &str, body: &str| {
-        let raw: RawOpen = serde_json::from_value(open(1, branch, body)).unwrap();
+        let raw: RawListed = serde_json::from_value(open(1, branch, body)).unwrap();
         raw.reverts("hypothesis/h", 4501)
     };
     for (branch, body) in
