@@ -560,13 +560,8 @@ impl<'a> Evidence<'a> {
                 if !seen.insert(body.lines().next().unwrap_or_default().to_owned()) {
                     wrong.push(format!("taken back twice: {pull}"));
                 }
-                // After an unclear answer only open ones are looked for: of one that was merged by then it says that it does not know.
-                let unseen = "failed: outcome unknown, no pull request found";
-                let told = [format!("done: #{number} reverts it"), unseen.to_owned()];
-                let told = lines.iter().filter(|line| {
-                    let outcome = line["outcome"].as_str().unwrap_or_default();
-                    line["action"] == "revert" && (outcome == told[0] || outcome == told[1] && pull["open"] == false)
-                });
+                let done = format!("done: #{number} reverts it");
+                let told = lines.iter().filter(|line| line["action"] == "revert" && line["outcome"] == done.as_str());
                 let by: Vec<&str> = told.filter_map(|line| line["by"].as_str()).collect();
                 let broken = body.lines().next().and_then(|line| line.rsplit('#').next()).unwrap_or("?");
                 let confirmed = |ask: &&Ask| match &ask.did {
