@@ -14,9 +14,9 @@ use super::pace::Trouble;
 use super::{Envelope, Session, Shared, Verdict, WebSocket, attempt};
 
 /// Something that takes longer than this may be hanging.
-const HANGING: Duration = Duration::from_millis(600);
+const HANGING: Duration = Duration::from_millis(350);
 /// Calls that may hang at once; each is given up after three seconds.
-const KNOCKS: usize = 6;
+const KNOCKS: usize = 9;
 /// How many tickets may be asked for at once, after a quiet time.
 const TICKETS: u32 = 20;
 /// How long it takes until one more may be asked for: an outage of hours costs at most 20 a minute.
