@@ -150,6 +150,23 @@ async fn github_is_away_at_the_start() {
     town.close().await;
 }
 
+/// A message holds no more, and to build what is cut away would keep everybody waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_about_very_many_apps_has_an_end() {
+    let apps: String = (1..60).map(|nth| format!("a{nth} = \"hypothesis/a{nth}\"\n")).collect();
+    let town = Town::without_bot(SETTINGS).await;
+    let many = Start::of(&town.sandbox, &format!("{SETTINGS}{apps}"));
+    let process = many.with("GITHUB_API_URL", "http://127.0.0.1:1").go();
+    let workspace = &town.sandbox.workspace;
+    until("a connection to Slack", || async { (workspace.connected() >= 2).then_some(()) }).await;
+    workspace.command("UANA", DEPLOYS, "status").await.expect("an ack");
+    let told = until("an answer", || async { workspace.ephemerals("UANA").first().cloned() }).await.reads();
+    assert_eq!(told.matches("has not been read").count(), 40, "{told}");
+    assert!(told.ends_with("And 20 more: ask for one by its name."), "{told}");
+    drop(process);
+    leave(town).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn machines_ask_whether_it_lives() {
     let town = Town::without_bot(SETTINGS).await;
