@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval_at};
 
 use super::pace::Trouble;
 use super::{Envelope, Session, Shared, Verdict, WebSocket, attempt};
@@ -67,12 +67,21 @@ where
 {
     let _turn = shared.door.turn.acquire().await;
     let (mut attempts, mut knocks) = (FuturesUnordered::new(), FuturesUnordered::new());
+    let mut again = interval_at(Instant::now() + HANGING, HANGING);
     if careful || !shared.door.may_ask() {
         knocks.push(shared.slack.answers());
     } else {
         attempts.push(attempt(shared));
     }
-    while !(attempts.is_empty() && knocks.is_empty()) {
+    let mut hung = false;
+    loop {
+        if attempts.is_empty() && knocks.is_empty() {
+            // What hung may all have broken off at once because Slack is back.
+            if !std::mem::take(&mut hung) {
+                return Err(Trouble::Network);
+            }
+            knocks.push(shared.slack.answers());
+        }
         tokio::select! {
             Some(opened) = attempts.next() => match opened {
                 Err(Trouble::Network) => {}
@@ -93,14 +102,14 @@ where
                     attempts.push(attempt(shared));
                 }
             }
-            () = tokio::time::sleep(HANGING) => {
+            _ = again.tick() => {
+                hung = true;
                 if knocks.len() < KNOCKS {
                     knocks.push(shared.slack.answers());
                 }
             }
         }
     }
-    Err(Trouble::Network)
 }
 
 #[cfg(test)]
