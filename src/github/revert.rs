@@ -1,8 +1,8 @@
 //! Reverting a pull request: the only way there is, GraphQL's `revertPullRequest` (`facts/github.md` 4.10), and the reviews that
 //! are asked for.
 //!
-//! The mutation is sent once. Before it is sent an open pull request that reverts the same one is looked for: whoever opened it, there
-//! is no need for a second. After an unclear answer one is looked for that was opened since somebody asked, also if it is merged by now.
+//! The mutation is sent once. Before it is sent, and after an unclear answer, a pull request that reverts the same one is looked for: an
+//! open one, or one that was opened since somebody asked, also if it is merged by now. Whoever opened it, there is no need for a second.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -95,7 +95,10 @@ impl GitHub {
         let number = reverting.pr;
         let found = match uncertain {
             true => self.look_for_revert(pipeline, reverting).await?,
-            false => self.open_revert(pipeline, number).await?,
+            false => match self.open_revert(pipeline, number).await? {
+                Some(fix) => Some(fix),
+                None => self.revert_since(pipeline, reverting).await?,
+            },
         };
         if let Some(fix) = found {
             return Ok(self.opened(pipeline, reverting, fix).await);
@@ -129,15 +132,13 @@ impl GitHub {
 
     /// Looks over some ten seconds: GitHub may have it still in hand.
     async fn look_for_revert(&self, pipeline: &Pipeline, reverting: &Reverting) -> Result<Option<Fix>> {
-        let asked = reverting.request.reply.at;
-        let since = asked.checked_sub(CLOCKS).unwrap_or(asked);
-        let mut found = self.revert_since(pipeline, reverting.pr, since).await;
+        let mut found = self.revert_since(pipeline, reverting).await;
         for _ in 0..self.shared.patience.look_again {
             if matches!(found, Ok(Some(_))) {
                 break;
             }
             tokio::time::sleep(self.shared.patience.between_looks).await;
-            found = self.revert_since(pipeline, reverting.pr, since).await;
+            found = self.revert_since(pipeline, reverting).await;
         }
         found
     }
@@ -147,9 +148,11 @@ impl GitHub {
         self.find_revert(pipeline, number, "open", Timestamp::MIN).await
     }
 
-    /// One that was opened since then, and is open or merged.
-    async fn revert_since(&self, pipeline: &Pipeline, number: PrNumber, since: Timestamp) -> Result<Option<Fix>> {
-        self.find_revert(pipeline, number, "all", since).await
+    /// One that was opened since somebody asked, and is open or merged.
+    async fn revert_since(&self, pipeline: &Pipeline, reverting: &Reverting) -> Result<Option<Fix>> {
+        let asked = reverting.request.reply.at;
+        let since = asked.checked_sub(CLOCKS).unwrap_or(asked);
+        self.find_revert(pipeline, reverting.pr, "all", since).await
     }
 
     /// By the name that GitHub gives its branch, or because it says so.
