@@ -15,6 +15,8 @@ use super::{Envelope, Session, Shared, Verdict, WebSocket, attempt};
 
 /// Something that takes longer than this may be hanging.
 const HANGING: Duration = Duration::from_millis(350);
+/// An attempt that is younger than this is not given up for another one: Slack may only be far away.
+const YOUNG: Duration = Duration::from_secs(1);
 /// Calls that may hang at once; each is given up after three seconds.
 const KNOCKS: usize = 9;
 /// How many tickets may be asked for at once, after a quiet time.
@@ -73,7 +75,7 @@ where
     } else {
         attempts.push(attempt(shared));
     }
-    let mut hung = false;
+    let (mut hung, mut tried) = (false, Instant::now());
     loop {
         if attempts.is_empty() && knocks.is_empty() {
             // What hung may all have broken off at once because Slack is back.
@@ -97,8 +99,10 @@ where
                 }
             },
             Some(answers) = knocks.next() => {
-                if answers && shared.door.may_ask() {
+                let waits = !attempts.is_empty() && tried.elapsed() < YOUNG;
+                if answers && !waits && shared.door.may_ask() {
                     knocks.clear();
+                    tried = Instant::now();
                     attempts.push(attempt(shared));
                 }
             }
