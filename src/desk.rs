@@ -341,7 +341,7 @@ impl Clerk {
                 Ok((Some(app), written(&self.name, event, &effects, at)?))
             }
             Err(refusal) => {
-                let Some((request, run)) = asked(event) else {
+                let Some((request, run)) = examined(event) else {
                     bail!("{} refused something that nobody asked for: {refusal}", self.name)
                 };
                 info!(app.name = %self.name, person = %request.by, "refused to {}: {}", request.action, refusal.reason());
@@ -355,7 +355,7 @@ impl Clerk {
     /// Counts what is remembered now. Before, it might be decided again, or turn out to have been decided already.
     fn count_decisions(&self, letters: &[Happened]) {
         for letter in letters.iter().filter(|letter| !letter.repeated) {
-            if let (Some(granted), Some((request, _))) = (letter.granted, asked(&letter.event)) {
+            if let (Some(granted), Some((request, _))) = (letter.granted, examined(&letter.event)) {
                 telemetry::decided(&self.name, request.action.to_string(), granted);
             }
         }
@@ -409,15 +409,15 @@ fn written(app: &AppName, event: &Event, effects: &[Effect], at: Timestamp) -> a
     Ok(decision)
 }
 
-/// The request that an event is about, and the run that was looked at for it.
-fn asked(event: &Event) -> Option<(&Request, Option<&Run>)> {
+/// The request that an event decides, and the run that was looked at for it.
+fn examined(event: &Event) -> Option<(&Request, Option<&Run>)> {
     match event {
-        Event::Asked(request) => Some((request, None)),
         Event::Examined(request, facts) => {
             let run = facts.as_ref().ok().and_then(|facts| facts.run.as_ref());
             Some((request, run.map(|facts| &facts.run)))
         }
-        Event::Discovered(_)
+        Event::Asked(_)
+        | Event::Discovered(_)
         | Event::Seen(_)
         | Event::Learned(_)
         | Event::Surveyed(_)

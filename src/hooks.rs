@@ -1,7 +1,6 @@
 //! GitHub's webhooks, taken: a signed one makes the watchers of its app look soon, here or on the replica that leads. Nothing is
 //! learnt from it. A stranger learns nothing either: what is not signed gets the answer of a route that is not there.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tracing::{info, warn};
 use crate::deploy::name::AppName;
 use crate::github::webhook::{self, Delivery, News, Secret};
 use crate::http::{self, Request, Response};
+use crate::recent::Recent;
 use crate::shell::Shell;
 
 /// The largest body, in bytes. GitHub's largest (25 MB) are pushes of thousands of commits, which the next look finds as well.
@@ -33,21 +33,15 @@ pub struct Hooks {
     shell: Arc<Shell>,
     secret: Secret,
     reading: Semaphore,
-    done: Mutex<Done>,
-}
-
-/// The deliveries that were taken, oldest first.
-#[derive(Default)]
-struct Done {
-    order: VecDeque<String>,
-    ids: BTreeSet<String>,
+    /// The deliveries that were taken.
+    done: Mutex<Recent>,
 }
 
 impl Hooks {
     /// Takes webhooks for the apps of the shell; `None` where no secret is set.
     pub fn new(shell: Arc<Shell>) -> Option<Self> {
         let secret = Secret::new(shell.config.github.webhook_secret.as_ref()?.expose_secret());
-        Some(Self { shell, secret, reading: Semaphore::new(AT_ONCE), done: Mutex::default() })
+        Some(Self { shell, secret, reading: Semaphore::new(AT_ONCE), done: Mutex::new(Recent::new(REMEMBERED)) })
     }
 
     /// Takes one delivery, at once; `None` for what GitHub did not sign.
@@ -79,7 +73,7 @@ impl Hooks {
 
     /// What to answer to what is genuine, and what became of it in a word.
     async fn hear(&self, event: &str, id: &str, body: &[u8]) -> (u16, &'static str) {
-        if self.done().ids.contains(id) {
+        if self.done().contains(id) {
             return (202, "repeated");
         }
         let outcome = match webhook::read(event, body) {
@@ -101,7 +95,7 @@ impl Hooks {
                 }
             },
         };
-        self.done().remember(id);
+        remember(&mut self.done(), id);
         (202, outcome)
     }
 
@@ -122,22 +116,14 @@ impl Hooks {
         self.shell.store.hint(app).await
     }
 
-    fn done(&self) -> std::sync::MutexGuard<'_, Done> {
+    fn done(&self) -> std::sync::MutexGuard<'_, Recent> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Done {
-    fn remember(&mut self, id: &str) {
-        if id.is_empty() || id.len() > ID || !self.ids.insert(id.to_owned()) {
-            return;
-        }
-        self.order.push_back(id.to_owned());
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
+fn remember(done: &mut Recent, id: &str) {
+    if !id.is_empty() && id.len() <= ID {
+        done.insert(id);
     }
 }
 
@@ -163,14 +149,15 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut done = Done::default();
+        let mut done = Recent::new(REMEMBERED);
         for number in 0..REMEMBERED + 10 {
-            done.remember(&number.to_string());
-            done.remember(&number.to_string());
+            remember(&mut done, &number.to_string());
+            remember(&mut done, &number.to_string());
         }
-        done.remember("");
-        done.remember(&"x".repeat(ID + 1));
-        assert_eq!((done.ids.len(), done.order.len()), (REMEMBERED, REMEMBERED));
-        assert!(!done.ids.contains("9") && done.ids.contains("10") && done.ids.contains("1009"));
+        let long = "x".repeat(ID + 1);
+        remember(&mut done, "");
+        remember(&mut done, &long);
+        assert!(!done.contains("") && !done.contains(&long));
+        assert!(!done.contains("9") && done.contains("10") && done.contains("1009"));
     }
 }

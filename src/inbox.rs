@@ -1,7 +1,6 @@
 //! The inbox: what people type and click. A question is answered from memory, in the acknowledgement itself where Slack takes one.
 //! What may change something is committed first: "acknowledged" means "remembered".
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use crate::deploy::form::{Filled, Form, Remarks, View};
 use crate::deploy::message::{Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
 use crate::questions;
+use crate::recent::Recent;
 use crate::shell::Shell;
 use crate::slack::inbound::{self, Home, Inbound};
 use crate::slack::socket::{Envelope, Verdict};
@@ -41,7 +41,7 @@ pub struct Inbox {
     later: TaskTracker,
     closing: CancellationToken,
     /// The requests that opened the latest forms.
-    opened: Arc<Mutex<VecDeque<RequestId>>>,
+    opened: Arc<Mutex<Recent>>,
 }
 
 /// How something was asked; it decides what an acknowledgement can say (`facts/slack.md` 1.6).
@@ -65,7 +65,13 @@ struct Asked {
 impl Inbox {
     /// An inbox for the bot's own workspace.
     pub fn new(shell: Arc<Shell>, home: Home) -> Self {
-        Self { shell, home, later: TaskTracker::new(), closing: CancellationToken::new(), opened: Arc::default() }
+        Self {
+            shell,
+            home,
+            later: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            opened: Arc::new(Mutex::new(Recent::new(OPENED))),
+        }
     }
 
     /// Lets the answers that are being given end; those that fail now are not tried again.
@@ -212,14 +218,7 @@ impl Inbox {
     /// Whether a form was opened for that request; from now on one was. A trigger opens one form, and who came second with it would take
     /// the request away from the form that is open.
     fn has_opened(&self, id: &RequestId) -> bool {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if opened.contains(id) {
-            return true;
-        }
-        opened.push_back(id.clone());
-        let surplus = opened.len().saturating_sub(OPENED);
-        opened.drain(..surplus);
-        false
+        !self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id.as_str())
     }
 
     /// The trigger lives for three seconds, so a form is opened at once; one that was not opened is simply clicked again.

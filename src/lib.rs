@@ -141,6 +141,7 @@ pub mod lead;
 pub mod log;
 pub mod outbox;
 pub mod questions;
+pub mod recent;
 pub mod sandbox;
 pub mod server;
 pub mod shell;

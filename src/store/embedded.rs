@@ -193,11 +193,8 @@ fn apart<T>(
 fn work(mut file: file::File, asked: &mpsc::Receiver<Box<dyn Job>>) {
     let mut written = false;
     loop {
-        let first = match written {
-            true => asked.recv_timeout(QUIET),
-            false => asked.recv().map_err(RecvTimeoutError::from),
-        };
-        let first = match first {
+        let next = if written { asked.recv_timeout(QUIET) } else { asked.recv().map_err(RecvTimeoutError::from) };
+        let first = match next {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
                 written = false;
