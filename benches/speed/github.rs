@@ -1,5 +1,5 @@
 //! GitHub's and Elastic Beanstalk's side: the sandbox's pretend world. Its one repository can be seen under 999 more names, from a cache, so that
-//! many apps cost Slack's side little. It states no limits, like a GitHub Enterprise Server: at GitHub's 900 requests a minute the bot would be
+//! many apps cost Slack’s side little. It states no limits, like a GitHub Enterprise Server: near the end of GitHub’s hour the bot would be
 //! measured waiting.
 
 use std::collections::HashMap;

@@ -202,7 +202,7 @@ pub async fn apps(bench: &mut Bench) -> anyhow::Result<()> {
     for apps in [1, 50, 500] {
         bench.alone().await;
         let bot = bench.start_of(apps).go()?;
-        let [ready, seen, read] = bot.ready(&bench.slack).await?;
+        let ready = bot.ready(&bench.slack).await?;
         let reading = bot.cpu();
         bench.meet().await;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -216,10 +216,8 @@ pub async fn apps(bench: &mut Bench) -> anyhow::Result<()> {
         let load = bench.slack.load(1_000, Duration::from_millis(5), ask).await;
         bench.table.load(&format!("{apps} apps, status, 200 a second"), &load, bot.cpu() - before, None);
         let first = format!(
-            "{} ms to ready, {} until all are seen, {} until their past is read ({:.1} ms of processor an app)",
+            "{} ms until all is read ({:.1} ms of processor an app)",
             ms(ready),
-            ms(seen),
-            ms(read),
             reading.as_secs_f64() * 1e3 / apps as f64
         );
         figures.push((apps, "first start", first));

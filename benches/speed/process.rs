@@ -145,22 +145,14 @@ impl Process {
         })
     }
 
-    /// Waits until its sockets stand and it has read all there is of every app; how long after the start it was ready, had seen all,
-    /// and had read all.
-    pub async fn ready(&self, slack: &Slack) -> anyhow::Result<[Duration; 3]> {
+    /// Waits until its sockets stand and it has read all there is of every app; how long that took from the start.
+    pub async fn ready(&self, slack: &Slack) -> anyhow::Result<Duration> {
         // 500 apps read a long history first.
         let patience = Duration::from_secs(300);
-        let (mut ready, mut seen) = (None, None);
         loop {
             let (status, said) = self.get("/ready").await.unwrap_or_default();
             if status == 200 && slack.connected() >= 2 {
-                let ready = *ready.get_or_insert_with(|| self.began.elapsed());
-                if said.contains("all seen within") {
-                    let seen = *seen.get_or_insert_with(|| self.began.elapsed());
-                    if !said.contains("the past of") {
-                        return Ok([ready, seen, self.began.elapsed()]);
-                    }
-                }
+                return Ok(self.began.elapsed());
             }
             if self.began.elapsed() > patience {
                 bail!("the bot does not become ready: {said}; it said:\n{}", self.said());

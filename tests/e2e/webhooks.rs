@@ -59,32 +59,37 @@ fn signed(event: &str, id: &str, body: &str) -> String {
     )
 }
 
-pub async fn deliver(town: &Town, event: &str, id: &str, body: &serde_json::Value) -> u16 {
+async fn deliver(town: &Town, event: &str, id: &str, body: &serde_json::Value) -> u16 {
     let body = body.to_string();
     post(town, &signed(event, id, &body), body.as_bytes()).await
 }
 
-pub fn pushed(repo: &str) -> serde_json::Value {
+fn pushed(repo: &str) -> serde_json::Value {
     json!({ "ref": "refs/heads/main", "repository": { "full_name": repo } })
 }
 
 /// How often the bot has asked for the Deploy runs of a repository.
-pub fn looks(town: &Town, repo: &str) -> usize {
+fn looks(town: &Town, repo: &str) -> usize {
     let list = format!("/repos/{repo}/actions/workflows/deploy.yml/runs");
     town.sandbox.world.requests().iter().filter(|request| request.path.starts_with(&list)).count()
 }
 
 /// Waits for one look more than before.
-pub async fn looked(town: &Town, repo: &str, before: usize) {
+async fn looked(town: &Town, repo: &str, before: usize) {
     until("a look", || async { (looks(town, repo) > before).then_some(()) }).await;
+}
+
+/// A webhook of a repository is heard, and looked after.
+pub async fn hears(town: &Town, repo: &str, id: &str) {
+    let before = looks(town, repo);
+    assert_eq!(deliver(town, "push", id, &pushed(repo)).await, 202);
+    looked(town, repo, before).await;
 }
 
 /// Whatever was heard before this has made its look by now: what is told afterwards of another app has made two, one after the other.
 async fn in_its_turn(town: &Town, id: &str) {
     for nth in 0..2 {
-        let before = looks(town, LMS);
-        assert_eq!(deliver(town, "push", &format!("{id}-{nth}"), &pushed(LMS)).await, 202);
-        looked(town, LMS, before).await;
+        hears(town, LMS, &format!("{id}-{nth}")).await;
     }
 }
 
@@ -155,9 +160,7 @@ async fn a_body_that_never_ends_holds_up_nobody() {
         stream.read_to_string(&mut answer).await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     }
-    let before = looks(&town, H);
-    assert_eq!(deliver(&town, "push", "d-1", &pushed(H)).await, 202);
-    looked(&town, H, before).await;
+    hears(&town, H, "d-1").await;
     town.close_blind().await;
 }
 

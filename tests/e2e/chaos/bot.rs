@@ -64,13 +64,14 @@ impl Mortal {
             let mut runtime = Builder::new_multi_thread();
             diary.kept_by(&mut runtime);
             let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
-            let setting_up = runtime.spawn(Bot::set_up(config.clone(), clock.clone()));
+            let handle = runtime.handle().clone();
+            let runtime = Arc::new(Mutex::new(Some(runtime)));
+            let setting_up = handle.spawn(Bot::set_up(config.clone(), clock.clone()));
             match tokio::time::timeout(Duration::from_secs(40), setting_up).await {
                 Ok(Ok(Ok(bot))) => {
                     let (shell, shutdown) = (bot.shell(), CancellationToken::new());
-                    let task = runtime.spawn(bot.run(shutdown.clone()));
-                    let (runtime, doomed) = (Arc::new(Mutex::new(Some(runtime))), Arc::default());
-                    return Ok(Self { runtime, doomed, shell, shutdown, task });
+                    let task = handle.spawn(bot.run(shutdown.clone()));
+                    return Ok(Self { runtime, doomed: Arc::default(), shell, shutdown, task });
                 }
                 Ok(Ok(Err(error))) => why = format!("{error:#}"),
                 Ok(Err(error)) => why = error.to_string(),
@@ -91,8 +92,7 @@ impl Mortal {
     pub async fn kill(self) {
         let Self { runtime, shell, task, .. } = self;
         drop((shell, task));
-        let die = move || end(lock(&runtime));
-        tokio::task::spawn_blocking(die).await.expect("a runtime that ends");
+        down(runtime).await;
     }
 
     /// It will die a moment after what is watched has changed for the n-th time from now on. That is its store's file: a commit, a claim, a
@@ -144,7 +144,7 @@ impl Mortal {
         shutdown.cancel();
         drop(shell);
         let ended = tokio::time::timeout(Duration::from_secs(15), task).await;
-        tokio::task::spawn_blocking(move || end(lock(&runtime))).await.expect("a runtime that ends");
+        down(runtime).await;
         match ended {
             _ if dead => Ok(()),
             Ok(Ok(Ok(()))) => Ok(()),
@@ -191,7 +191,6 @@ fn end(mut runtime: MutexGuard<'_, Option<Runtime>>) {
     }
 }
 
-async fn down(runtime: Runtime) {
-    let down = move || runtime.shutdown_timeout(Duration::from_secs(10));
-    tokio::task::spawn_blocking(down).await.expect("a runtime that ends");
+async fn down(runtime: Arc<Mutex<Option<Runtime>>>) {
+    tokio::task::spawn_blocking(move || end(lock(&runtime))).await.expect("a runtime that ends");
 }
