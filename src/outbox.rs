@@ -329,7 +329,8 @@ async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<F
             facts.run = shell.github.facts(pipeline()?, run, &app.deployed()).await.map_err(unread)?;
         }
         Action::RollForward(ref forward) => {
-            facts.suspect = shell.github.suspect(pipeline()?, forward.pr()).await.map_err(unread)?;
+            let (pr, fix) = (forward.pr(), app.fix_of(forward.pr()));
+            facts.suspect = shell.github.suspect(pipeline()?, pr, fix).await.map_err(unread)?;
         }
         Action::Mend(_) => {
             let (github, pipeline, deployed) = (&shell.github, pipeline()?, app.deployed());

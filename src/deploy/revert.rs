@@ -12,6 +12,7 @@ use super::change::{ChangeKey, PrRef, Range};
 use super::effect::{Effect, Record};
 use super::event::{Facts, Outcome};
 use super::hours;
+use super::message::Message;
 use super::name::{Login, PrNumber, RunId, Sha, SlackId};
 use super::phase::Phase;
 use super::pipeline::Pipeline;
@@ -94,6 +95,19 @@ pub struct Suspect {
     pub base: String,
     /// An open pull request that reverts it already.
     pub reverted_by: Option<Fix>,
+    /// The pull request that was known to take it back when this was read, and how that one stands.
+    pub followed: Option<(PrNumber, Stands)>,
+}
+
+/// How a pull request stands that takes a change back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stands {
+    /// It waits for its review and its merge.
+    Open,
+    /// It is merged.
+    Merged,
+    /// It was closed, and is not merged.
+    Closed,
 }
 
 /// A change to be reverted by a pull request, opened once.
@@ -218,13 +232,21 @@ impl App {
         }
         let Some(forward) = self.state.forwards.iter().find(|forward| forward.broken == pr) else { return Ok(suspect) };
         let known = Box::new(forward.clone());
-        match &forward.fix {
-            None if now.duration_since(forward.at) < OPENING => Err(NoRevert::Again(known)),
-            Some(fix) if self.carrier(fix.number).is_some() => Err(NoRevert::Shipped(known)),
-            Some(fix) if suspect.reverted_by.as_ref() == Some(fix) => Err(NoRevert::Again(known)),
-            // Given up, or closed since: then it can be done again.
-            None | Some(_) => Ok(suspect),
+        let Some(fix) = &forward.fix else {
+            let given_up = now.duration_since(forward.at) >= OPENING;
+            return if given_up { Ok(suspect) } else { Err(NoRevert::Again(known)) };
+        };
+        match suspect.followed.filter(|(number, _)| *number == fix.number) {
+            Some((_, Stands::Closed)) => Ok(suspect),
+            Some((_, Stands::Merged)) => Err(NoRevert::Shipped(known)),
+            // Also where it was opened after GitHub had been read.
+            Some((_, Stands::Open)) | None => Err(NoRevert::Again(known)),
         }
+    }
+
+    /// The pull request that is known to take a change back.
+    pub fn fix_of(&self, pr: PrNumber) -> Option<PrNumber> {
+        self.state.forwards.iter().find(|forward| forward.broken == pr)?.fix.as_ref().map(|fix| fix.number)
     }
 
     /// From here on nobody else opens one for this change: the claim is committed with the effect.
@@ -313,6 +335,14 @@ impl App {
         let Some(forward) = self.state.forwards.iter_mut().find(|forward| forward.broken == pr) else {
             return vec![answer];
         };
+        if forward.fix.as_ref() == Some(&fix) {
+            // The first of two who were at it opened it, and the channel knows.
+            let again = NoRevert::Again(Box::new(forward.clone()));
+            let record = self.record(&reverting.request, now, &format!("refused: {}", again.reason()));
+            let Request { reply, by, .. } = reverting.request;
+            return vec![Effect::Record(record), Effect::Answer(reply, by, Message::line(again.line()))];
+        }
+        forward.by = reverting.request.by.clone();
         forward.fix = Some(fix.clone());
         forward.opened = true;
         let forward = forward.clone();

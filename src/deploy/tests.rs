@@ -28,7 +28,7 @@ use super::message::{Message, Part, Shown, What};
 use super::name::{EnvName, Login, RequestId, RunId, Sha, SlackId};
 use super::pipeline::{Environment, Kind, Pipeline};
 use super::policy::{Account, Approvers, People, Person, Policy, RequireTested, VariableRules};
-use super::revert::{Fix, Suspect};
+use super::revert::{Fix, Stands, Suspect};
 use super::run::{CancelledBy, Conclusion, Details, Gate, Job, Review, Run, Status, Step, Workflow};
 use super::server::{ServerEvent, Servers, Unread};
 
@@ -387,7 +387,16 @@ impl Story {
             commit: Some(change.head.clone()),
             base: "main".into(),
             reverted_by: self.reverts.get(&number).cloned(),
+            followed: self.app.fix_of(number).map(|fix| (fix, self.stands(number, fix))),
         })
+    }
+
+    fn stands(&self, broken: u64, fix: u64) -> Stands {
+        match self.main.iter().any(|change| change.key == ChangeKey::Pr(fix)) {
+            true => Stands::Merged,
+            false if self.reverts.get(&broken).is_some_and(|open| open.number == fix) => Stands::Open,
+            false => Stands::Closed,
+        }
     }
 
     fn lists(&self) -> Look {

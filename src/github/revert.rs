@@ -12,7 +12,7 @@ use super::changes::{PrState, of_pr};
 use super::{GitHub, GitHubError, PER_PAGE, Result, path};
 use crate::deploy::name::{Login, PrNumber};
 use crate::deploy::pipeline::Pipeline;
-use crate::deploy::revert::{Fix, Reverted, Reverting, Suspect};
+use crate::deploy::revert::{Fix, Reverted, Reverting, Stands, Suspect};
 
 /// GitHub's clock is not ours.
 const CLOCKS: SignedDuration = SignedDuration::from_mins(2);
@@ -65,8 +65,14 @@ struct RawFix {
 }
 
 impl GitHub {
-    /// The pull request that is to be reverted, and whether one is open that does it; `None` where there is none of that number.
-    pub async fn suspect(&self, pipeline: &Pipeline, number: PrNumber) -> Result<Option<Suspect>> {
+    /// The pull request that is to be reverted, whether one is open that does it, and how the one stands that is known to
+    /// have been opened for it; `None` where there is none of that number.
+    pub async fn suspect(
+        &self,
+        pipeline: &Pipeline,
+        number: PrNumber,
+        known: Option<PrNumber>,
+    ) -> Result<Option<Suspect>> {
         let Some(pr) = self.pull_request(&pipeline.repo, number).await? else { return Ok(None) };
         let (merged_by, commit) = match pr.state {
             PrState::Merged { by, commit, .. } => (by, commit),
@@ -74,6 +80,10 @@ impl GitHub {
         };
         let merged = merged_by.is_some() || commit.is_some();
         let reverted_by = if merged { self.open_revert(pipeline, number).await? } else { None };
+        let followed = match known {
+            Some(fix) => Some((fix, self.stands(pipeline, fix).await?)),
+            None => None,
+        };
         Ok(Some(Suspect {
             number,
             title: pr.title,
@@ -83,7 +93,16 @@ impl GitHub {
             commit,
             base: pr.base,
             reverted_by,
+            followed,
         }))
+    }
+
+    async fn stands(&self, pipeline: &Pipeline, fix: PrNumber) -> Result<Stands> {
+        Ok(match self.pull_request(&pipeline.repo, fix).await?.map(|pr| pr.state) {
+            Some(PrState::Open) => Stands::Open,
+            Some(PrState::Merged { .. }) => Stands::Merged,
+            Some(PrState::Closed) | None => Stands::Closed,
+        })
     }
 
     /// Opens the pull request that reverts another one, and asks for its review. `uncertain`: an earlier try may have opened

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::deploy::aftermath::Aftermath;
 use crate::deploy::form::{Entry, Filled, Form};
-use crate::deploy::revert::{Reverted, RollForward};
+use crate::deploy::revert::{Reverted, RollForward, Stands};
 
 /// Run 812 is live with #4501 of chi-gh.
 fn live(policy: Policy) -> Story {
@@ -248,6 +248,47 @@ fn a_closed_revert_can_be_opened_again() {
     story.pass(16).ask("ANA", revert(4501));
     assert_eq!(story.waiting.len(), 1);
     story.heard();
+}
+
+/// GitHub was read when the other one's was not there yet, or its merge came before its run was seen.
+#[test]
+fn a_revert_of_a_moment_ago_is_not_opened_again() {
+    let mut story = live(policy());
+    let early = story.suspect(4501).expect("a pull request");
+    story.ask("ANA", revert(4501));
+    opened(&mut story);
+    story.heard();
+    let merged = Suspect { followed: Some((4502, Stands::Merged)), ..early.clone() };
+    for suspect in [early, merged] {
+        let request = story.request("BEN", revert(4501));
+        let facts = Facts { suspect: Some(suspect), ..Facts::of(person("BEN")) };
+        story.tell(Event::Examined(request, Ok(Box::new(facts))));
+    }
+    assert!(story.waiting.is_empty(), "nothing is sent");
+    assert_snapshot!(story.heard(), @"
+    refuse BEN: @ANA takes back #4501 already, since 10:06: [#4502] reverts it. Nothing was opened; help by reviewing that.
+    record revert by BEN: refused: being reverted already
+    refuse BEN: #4501 is taken back already: [#4502] reverted it and is merged. Nothing was opened.
+    record revert by BEN: refused: reverted already
+    ");
+}
+
+/// The first one was given up, went on after all, and both find the same pull request.
+#[test]
+fn of_two_who_open_the_same_revert_one_is_told_to_the_channel() {
+    let mut story = live(policy());
+    story.ask("ANA", revert(4501)).pass(16).ask("BEN", revert(4501));
+    assert_eq!(story.waiting.len(), 2);
+    story.heard();
+    opened(&mut story);
+    assert_snapshot!(story.heard(), @"
+    record revert by ANA: done: #4502 reverts it
+    answer ANA: [#4502] is open and reverts #4501. A review is asked of chi-gh. Then merge it; I follow it until it is live.
+    forward in channel and thread of 812: ⏪ @ANA takes back #4501 “Fix RPC”: [#4502] reverts it.
+    @CHI please review it. Once it is merged its run is the fast lane: test it, approve it, let nothing else go first. Production stays as it is until then.
+    record revert by BEN: refused: being reverted already
+    answer BEN: @ANA takes back #4501 already, since 10:22: [#4502] reverts it. Nothing was opened; help by reviewing that.
+    ");
 }
 
 /// What a person wrote means nothing in Markdown and nothing in Slack.

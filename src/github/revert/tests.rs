@@ -104,6 +104,36 @@ async fn it_is_opened_once_and_reviews_are_asked_one_by_one() {
 }
 
 #[tokio::test]
+async fn how_the_one_stands_that_is_followed_is_read() {
+    let merged = || json!("2026-07-25T17:20:50Z");
+    for (state, merged_at, stands) in [
+        ("open", Value::Null, Stands::Open),
+        ("closed", merged(), Stands::Merged),
+        ("closed", Value::Null, Stands::Closed),
+        ("gone", Value::Null, Stands::Closed),
+    ] {
+        let (github, _) = github(move |call| {
+            let pull = |state: &str, merged_at: &Value| {
+                json!({ "number": 1, "title": "", "state": state, "merged_at": merged_at, "merged_by": null, "body": null,
+                    "created_at": "2026-07-25T17:20:00Z", "merge_commit_sha": "a000001", "user": null,
+                    "html_url": "https://github.com/hypothesis/h/pull/1", "head": { "ref": "x", "sha": "a000001" },
+                    "base": { "ref": "main" } })
+            };
+            Some(match without_paging(&call.line).as_str() {
+                "GET /repos/hypothesis/h/pulls/4501" => respond(200, &pull("closed", &merged())),
+                "GET /repos/hypothesis/h/pulls/4510" if state == "gone" => respond(404, &json!({})),
+                "GET /repos/hypothesis/h/pulls/4510" => respond(200, &pull(state, &merged_at)),
+                line if line.contains("/pulls?") => respond(200, &json!([])),
+                _ => return None,
+            })
+        })
+        .await;
+        let suspect = github.suspect(&pipeline(), 4501, Some(4510)).await.unwrap().unwrap();
+        assert_eq!(suspect.followed, Some((4510, stands)), "{state}");
+    }
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_looked_for_and_nothing_is_repeated() {
     for (answer, kind) in [(502, "status"), (200, "no kind")] {
         let lost = move || if answer == 502 { respond(502, &json!({ "message": kind })) } else { refused(None) };
