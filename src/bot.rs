@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -38,7 +38,7 @@ use crate::store::redis::Redis;
 use crate::telemetry;
 use crate::variables::Keeper;
 use crate::vault::Vault;
-use crate::watch::{ServerWatcher, Watcher, leading};
+use crate::watch::{NEWCOMERS, ServerWatcher, Watcher, leading};
 
 /// How long a stopping bot waits for what it began, after it left Slack. Both together stay below the ten seconds that Docker
 /// gives; what is not done by then is in the store, and looked for before it is done again.
@@ -117,6 +117,7 @@ impl Bot {
             sockets,
             changed,
             lead: Lead::default(),
+            newcomers: Semaphore::new(NEWCOMERS),
             desks,
             looks,
             hints,

@@ -35,7 +35,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use budget::{Bucket, Limits};
 use error::{Limit, broken, clean, complaint, limit, odd, too_slow};
@@ -198,6 +198,11 @@ impl GitHub {
         self.memory().limits.budget(Bucket::Rest)
     }
 
+    /// Whether first looks have to wait for their turn, since all at once would be more than GitHub takes in a minute.
+    pub fn is_lined_up(&self) -> bool {
+        self.memory().limits.is_lined_up(self.shared.clock.now())
+    }
+
     /// When GitHub last answered as it should.
     pub fn last_success(&self) -> Option<Timestamp> {
         self.memory().last_success
@@ -296,10 +301,7 @@ impl GitHub {
 
     /// Asks something that may be asked again.
     async fn ask(&self, question: &Question<'_>) -> Result<Answer> {
-        let _turn = match self.purpose {
-            Purpose::Person => None,
-            Purpose::Active | Purpose::Idle => self.shared.watching.acquire().await.ok(),
-        };
+        let _turn = self.turn().await;
         self.refuse_while_limited(question.bucket())?;
         let patience = &self.shared.patience;
         let attempts = async {
@@ -315,6 +317,20 @@ impl GitHub {
             }
         };
         tokio::time::timeout(patience.read, attempts).await.unwrap_or_else(|_| Err(too_slow(patience.read)))
+    }
+
+    /// Waits until this may be asked; held until it is answered. People do not wait.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        match self.purpose {
+            Purpose::Person => return None,
+            Purpose::Active | Purpose::Idle => {}
+            Purpose::First => {
+                let clock = &self.shared.clock;
+                let wait = self.memory().limits.line_up(clock.now());
+                clock.sleep(wait.unsigned_abs()).await;
+            }
+        }
+        self.shared.watching.acquire().await.ok()
     }
 
     async fn once(&self, question: &Question<'_>) -> Result<Answer> {

@@ -313,6 +313,10 @@ async fn facts(shell: &Shell, request: &Request, run: Option<RunId>) -> Result<F
     let app = desk.app();
     let person = shell.person(&request.by, app.policy()).await?;
     let mut facts = Facts::of(person);
+    if app.looked_at().is_none() {
+        // With very many apps its turn may be minutes away.
+        shell.look_now(&request.app);
+    }
     let pipeline = || app.pipeline().ok_or(Unreachable::GitHub);
     let unread = |error: GitHubError| {
         warn!(app.name = %request.app, "could not read the facts of a request: {error}");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::beanstalk::Beanstalk;
 use crate::clock::Clock;
@@ -51,6 +51,8 @@ pub struct Shell {
     pub changed: Arc<Notify>,
     /// Whether this replica watches.
     pub lead: Lead,
+    /// Those who look at an app for the first time: one after the other is done, instead of all being half done for long.
+    pub(crate) newcomers: Semaphore,
     /// Each app's desk.
     pub(crate) desks: BTreeMap<AppName, Desk>,
     /// Wakes each app's watcher.

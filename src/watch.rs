@@ -34,6 +34,9 @@ const REDISCOVER: SignedDuration = SignedDuration::from_mins(10);
 /// Rounds of questions in one look; the past is read run by run.
 const ROUNDS: usize = 80;
 
+/// How many apps are looked at for the first time at once.
+pub(crate) const NEWCOMERS: usize = 8;
+
 /// Watches one app until shutdown.
 pub struct Watcher {
     /// What the watcher shares with the rest of the bot.
@@ -53,6 +56,8 @@ pub struct Watcher {
 /// What a watcher keeps from look to look.
 #[derive(Default)]
 struct Kept {
+    /// Whether the app was looked at since the start.
+    seen: bool,
     /// When the workflow files were read.
     discovered: Option<Timestamp>,
     /// What it thinks of webhooks.
@@ -63,11 +68,18 @@ impl Watcher {
     /// Looks, and looks again: soon while a run goes on, later while nothing happens.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut kept = Kept::default();
-        let (mut healthy, mut cause) = (true, Cause::Asked);
+        let (mut healthy, mut cause) = (true, Cause::Time);
+        let now = self.now.clone();
         loop {
             let began = self.shell.clock.now();
+            let purpose = self.purpose(cause, kept.seen);
             let looked = tokio::select! {
-                looked = self.led(&mut kept, cause) => looked,
+                looked = self.led(&mut kept, cause, purpose) => looked,
+                // Somebody waits for what would wait for its turn.
+                () = now.notified(), if purpose == Purpose::First => {
+                    cause = Cause::Asked;
+                    continue;
+                }
                 () = shutdown.cancelled() => return,
             };
             match looked {
@@ -107,17 +119,32 @@ impl Watcher {
     }
 
     /// Looks, once this replica leads.
-    async fn led(&mut self, kept: &mut Kept, cause: Cause) -> anyhow::Result<()> {
+    async fn led(&mut self, kept: &mut Kept, cause: Cause, purpose: Purpose) -> anyhow::Result<()> {
+        let _newcomer = match purpose {
+            Purpose::First => Some(self.shell.newcomers.acquire().await?),
+            Purpose::Person | Purpose::Active | Purpose::Idle => None,
+        };
         let fence = self.shell.lead.led().await;
         self.hints.mark_unchanged();
-        self.look(kept, cause, fence).await
+        self.look(kept, cause, purpose, fence).await?;
+        kept.seen = true;
+        Ok(())
     }
 
-    async fn look(&self, kept: &mut Kept, cause: Cause, fence: Fence) -> anyhow::Result<()> {
+    /// For whom the next look is.
+    fn purpose(&self, cause: Cause, seen: bool) -> Purpose {
+        match cause {
+            Cause::Asked | Cause::Hint => Purpose::Active,
+            Cause::Time if self.desk.app().is_active() => Purpose::Active,
+            Cause::Time if seen => Purpose::Idle,
+            Cause::Time => Purpose::First,
+        }
+    }
+
+    async fn look(&self, kept: &mut Kept, cause: Cause, purpose: Purpose, fence: Fence) -> anyhow::Result<()> {
         // Time goes by for the core as well when GitHub is away.
         self.desk.observed(Event::Tick, fence).await?;
-        let quiet = cause == Cause::Time && !self.desk.app().is_active();
-        let github = self.shell.github.on(if quiet { Purpose::Idle } else { Purpose::Active });
+        let github = self.shell.github.on(purpose);
         let pipeline = self.pipeline(&github, &mut kept.discovered, fence).await?;
         let look = github.look(&pipeline).await?;
         if kept.trust.judge(cause, &look, *self.hints.borrow()) {

@@ -13,6 +13,12 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(61);
 const PAUSE: SignedDuration = SignedDuration::from_mins(1);
 /// How often it doubles.
 const DOUBLINGS: u32 = 4;
+/// First looks have a request in so much time, 300 a minute, after these many at once. GitHub takes 900 a minute at most: the rest is for
+/// the looks at those that were seen.
+const BETWEEN: SignedDuration = SignedDuration::from_millis(200);
+const AT_FIRST: i32 = 200;
+/// No turn is farther away than this, also where the clock was set back.
+const FARTHEST: SignedDuration = SignedDuration::from_mins(5);
 
 /// An hourly allowance, as the newest answer stated it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,8 @@ pub enum Purpose {
     Active,
     /// A look at an app where nothing goes on.
     Idle,
+    /// The first look at an app where nothing is known to go on: it reads the past, with many apps more than GitHub takes at once.
+    First,
 }
 
 /// Which allowance a request is charged to.
@@ -61,6 +69,8 @@ pub(super) struct Limits {
     graphql: Allowance,
     /// Secondary limits since the last answer that was none.
     strikes: u32,
+    /// When the next request of a first look has its turn, after those that may be at once.
+    turn: Option<Timestamp>,
 }
 
 impl Purpose {
@@ -70,6 +80,7 @@ impl Purpose {
             Self::Person => None,
             Self::Active => Some(limit / 50),
             Self::Idle => Some(limit / 20),
+            Self::First => Some(limit / 4),
         }
     }
 }
@@ -109,6 +120,22 @@ impl Limits {
         metrics::gauge!("lockkeeper_github_used", "resource" => resource).set(budget.used as f64);
         metrics::gauge!("lockkeeper_github_reset_timestamp_seconds", "resource" => resource)
             .set(budget.reset.as_second() as f64);
+    }
+
+    /// Takes a place in the line of first looks, and says how long to wait there. A server that states no limits has none, as GitHub
+    /// Enterprise Server unless it is told to.
+    pub(super) fn line_up(&mut self, now: Timestamp) -> SignedDuration {
+        if self.rest.budget.is_none() {
+            return SignedDuration::ZERO;
+        }
+        let turn = self.turn.unwrap_or(Timestamp::MIN).clamp(now - BETWEEN * AT_FIRST, now + FARTHEST);
+        self.turn = Some(turn + BETWEEN);
+        turn.duration_since(now).max(SignedDuration::ZERO)
+    }
+
+    /// Whether first looks have to wait for their turn.
+    pub(super) fn is_lined_up(&self, now: Timestamp) -> bool {
+        self.turn.is_some_and(|turn| turn > now && turn <= now + FARTHEST)
     }
 
     /// An answer came that is no limit.
@@ -215,16 +242,33 @@ mod tests {
     }
 
     #[test]
+    fn first_looks_take_turns() {
+        let wait = |limits: &mut Limits, seconds| limits.line_up(at(seconds)).as_millis();
+        let mut limits = with(5_000);
+        assert!((0..200).all(|_| wait(&mut limits, 0) == 0) && !limits.is_lined_up(at(0)));
+        let waits: Vec<i128> = (0..4).map(|_| wait(&mut limits, 0)).collect();
+        assert_eq!(waits, [0, 200, 400, 600]);
+        assert!(limits.is_lined_up(at(0)));
+        // What was not used comes back, and no more than that.
+        assert_eq!((0..100).filter(|_| wait(&mut limits, 10) == 0).count(), 47);
+        assert_eq!((0..1_000).filter(|_| wait(&mut limits, 3_600) == 0).count(), 201);
+        assert!(wait(&mut limits, -3_600) <= 300_000, "a clock that was set back");
+        let unlimited = &mut Limits::default();
+        assert!((0..1_000).all(|_| wait(unlimited, 0) == 0), "a server without limits states none");
+    }
+
+    #[test]
     fn the_last_requests_are_for_people() {
         let allowed = |remaining, now| {
-            [Purpose::Idle, Purpose::Active, Purpose::Person]
+            [Purpose::First, Purpose::Idle, Purpose::Active, Purpose::Person]
                 .map(|purpose| with(remaining).allow(Bucket::Rest, purpose, now).is_ok())
         };
-        assert_eq!(allowed(250, at(0)), [true; 3]);
-        assert_eq!(allowed(249, at(0)), [false, true, true]);
-        assert_eq!(allowed(99, at(0)), [false, false, true]);
-        assert_eq!(allowed(0, at(0)), [false, false, true], "GitHub itself says when nothing is left");
-        assert_eq!(allowed(0, at(600)), [true; 3], "a new hour");
+        assert_eq!(allowed(1_250, at(0)), [true; 4]);
+        assert_eq!(allowed(250, at(0)), [false, true, true, true]);
+        assert_eq!(allowed(249, at(0)), [false, false, true, true]);
+        assert_eq!(allowed(99, at(0)), [false, false, false, true]);
+        assert_eq!(allowed(0, at(0)), [false, false, false, true], "GitHub itself says when nothing is left");
+        assert_eq!(allowed(0, at(600)), [true; 4], "a new hour");
         let graphql = with(0).allow(Bucket::GraphQl, Purpose::Idle, at(0));
         assert_eq!(graphql, Ok(()), "another allowance");
         let until = with(0).allow(Bucket::Rest, Purpose::Active, at(0));

@@ -27,11 +27,11 @@ const FEW: usize = 8;
 /// What made a watcher look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// Somebody here knows that something happened, or it is the first look.
+    /// Somebody here knows that something happened, or waits for it.
     Asked,
     /// A webhook.
     Hint,
-    /// It was time.
+    /// It was time, or it is the first look.
     Time,
 }
 

@@ -9,6 +9,7 @@ use lockkeeper::clock::Clock;
 use lockkeeper::config::Polling;
 use lockkeeper::sandbox::slack::Message;
 use lockkeeper::sandbox::world::{Act, FaultKind, Outcome, Spent};
+use lockkeeper::telemetry;
 
 use crate::town::{DEPLOYS, PATIENCE, SETTINGS, Town, until};
 
@@ -81,7 +82,6 @@ struct Still {
     town: Town,
     clock: Clock,
     start: Timestamp,
-    sleepers: usize,
     /// What is to happen: seconds from the start, by which app, what.
     plan: BTreeSet<(i64, usize, usize)>,
     steps: Vec<Step>,
@@ -92,6 +92,23 @@ struct Still {
 impl Still {
     /// So many quiet apps, and the first so many busy ones, seen once.
     async fn open(quiet: u64, busy: usize) -> Self {
+        let mut still = Self::start(quiet, busy).await;
+        while still.unseen() > 0 {
+            still.pass(1).await;
+        }
+        still.asleep().await;
+        still.start = still.clock.now();
+        still
+    }
+
+    /// How many apps were not looked at yet.
+    fn unseen(&self) -> usize {
+        let shell = self.town.shell();
+        shell.config.apps.len() - shell.looked().len()
+    }
+
+    /// The same, not seen yet.
+    async fn start(quiet: u64, busy: usize) -> Self {
         let start = Timestamp::from_second(1_795_600_000).expect("a time");
         let clock = Clock::still(start);
         let names =
@@ -102,21 +119,19 @@ impl Still {
         town.sandbox.world.add_quiet_repos(quiet);
         town.polling = POLLING;
         town.start_only().await;
-        // Of each app a watcher, and a keeper of its variables.
-        let sleepers = 2 * apps.len();
-        let mut still = Self { town, clock, start, sleepers, plan: BTreeSet::new(), steps: Vec::new(), busiest: 0 };
-        still.asleep().await;
-        still
+        Self { town, clock, start, plan: BTreeSet::new(), steps: Vec::new(), busiest: 0 }
     }
 
     /// Everybody has done what there was to do; when the next one wakes.
     async fn asleep(&mut self) -> Timestamp {
+        // Of each app a watcher and a keeper of its variables; but those who stand behind the first few in line do not sleep by the clock.
+        let sleepers = 2 * self.town.shell().config.apps.len() - self.unseen().saturating_sub(8);
         let world = &self.town.sandbox.world;
         let store = &self.town.shell().store;
         let begun = Instant::now();
         let asleep = async {
             loop {
-                let next = self.clock.all_asleep(self.sleepers).await;
+                let next = self.clock.all_asleep(sleepers).await;
                 let effects = store.backlog().await.expect("a store").count;
                 // What is to be tried again waits for the clock.
                 if world.undelivered() == 0 && (effects == 0 || begun.elapsed() > RETRIED) {
@@ -370,6 +385,34 @@ async fn the_last_requests_of_an_hour() {
     still.close().await;
 }
 
+/// So many apps that their first looks are more than GitHub takes in a minute: they take turns, and who is asked for is next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_looks_take_turns() {
+    let mut still = Still::start(300, 0).await;
+    until("some to wait", || async { still.town.shell().github.is_lined_up().then_some(()) }).await;
+    let (total, at_once) = (still.total(), 300 - still.unseen());
+    let readiness = telemetry::readiness(still.town.shell());
+    let said: Vec<String> = readiness.checks.iter().map(|check| format!("{} {}", check.ok, check.said)).collect();
+    assert!(said.iter().any(|said| said.starts_with("true ") && said.contains("wait for their turn")), "{said:?}");
+    let looked = still.town.shell().looked();
+    let last = still.town.shell().apps().map(|(name, _)| name).filter(|name| !looked.contains_key(name)).last();
+    let last = last.expect("an app that waits").clone();
+    still.town.sandbox.workspace.command("UBEN", DEPLOYS, &format!("status {last}")).await.expect("an ack");
+    let shell = still.town.shell();
+    until("the one who is asked for to be next", || async { shell.looked().contains_key(&last).then_some(()) }).await;
+    let mut totals = vec![(0, 0)];
+    while still.unseen() > 0 {
+        let (now, total) = (still.elapsed(), still.total());
+        let minute = totals.iter().filter(|(at, _)| *at >= now - 60).map(|(_, before)| total - before).max();
+        assert!(minute < Some(900), "GitHub takes 900 a minute, not {minute:?}");
+        totals.push((now, total));
+        assert!(now < 3_600, "{} not seen", still.unseen());
+        still.pass(4).await;
+    }
+    println!("{total} requests at once, {at_once} apps seen; all after {} s and {}", still.elapsed(), still.total());
+    still.close().await;
+}
+
 /// One app runs into a secondary limit: nobody asks anything until it is over, and then all go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secondary_limit_is_kept_by_all() {
@@ -393,7 +436,7 @@ async fn a_secondary_limit_is_kept_by_all() {
     let looks = still.looks("h");
     still.pass(60).await;
     // Up to a pause of 11 s and what is done together may go by before each.
-    assert!(still.looks("h") >= looks + 3, "then it goes on");
+    assert!(still.looks("h") >= looks + 3, "then it goes on: {} looks, {looks} before", still.looks("h"));
     still.pass(120).await;
     assert!((1..=12).all(|nth| still.looks(&format!("app-{nth:02}")) >= 3));
     still.close().await;
