@@ -69,15 +69,19 @@ impl Watcher {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut kept = Kept::default();
         let (mut healthy, mut cause) = (true, Cause::Time);
-        let now = self.now.clone();
         loop {
             let began = self.shell.clock.now();
             let purpose = self.purpose(cause, kept.seen);
+            let (now, mut hints) = (self.now.clone(), self.hints.clone());
             let looked = tokio::select! {
                 looked = self.led(&mut kept, cause, purpose) => looked,
-                // Somebody waits for what would wait for its turn.
+                // What would wait for its turn waits no longer.
                 () = now.notified(), if purpose == Purpose::First => {
                     cause = Cause::Asked;
+                    continue;
+                }
+                Ok(()) = hints.changed(), if purpose == Purpose::First => {
+                    cause = Cause::Hint;
                     continue;
                 }
                 () = shutdown.cancelled() => return,

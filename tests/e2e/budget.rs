@@ -394,12 +394,16 @@ async fn first_looks_take_turns() {
     let readiness = telemetry::readiness(still.town.shell());
     let said: Vec<String> = readiness.checks.iter().map(|check| format!("{} {}", check.ok, check.said)).collect();
     assert!(said.iter().any(|said| said.starts_with("true ") && said.contains("wait for their turn")), "{said:?}");
-    let looked = still.town.shell().looked();
-    let last = still.town.shell().apps().map(|(name, _)| name).filter(|name| !looked.contains_key(name)).last();
-    let last = last.expect("an app that waits").clone();
-    still.town.sandbox.workspace.command("UBEN", DEPLOYS, &format!("status {last}")).await.expect("an ack");
     let shell = still.town.shell();
-    until("the one who is asked for to be next", || async { shell.looked().contains_key(&last).then_some(()) }).await;
+    let looked = shell.looked();
+    let waiting: Vec<_> = shell.config.apps.keys().filter(|name| !looked.contains_key(*name)).collect();
+    let [.., asked, announced] = waiting[..] else { panic!("apps that wait: {waiting:?}") };
+    still.town.sandbox.workspace.command("UBEN", DEPLOYS, &format!("status {asked}")).await.expect("an ack");
+    shell.hint(announced);
+    until("those to be next whom somebody or a webhook is about", || async {
+        [asked, announced].iter().all(|app| shell.looked().contains_key(*app)).then_some(())
+    })
+    .await;
     let mut totals = vec![(0, 0)];
     while still.unseen() > 0 {
         let (now, total) = (still.elapsed(), still.total());
