@@ -157,8 +157,8 @@ fn did(what: Means) -> &'static str {
     }
 }
 
-/// At the start of a sentence.
-fn named(run: &Run) -> Line {
+/// A run at the start of a sentence.
+pub(super) fn named(run: &Run) -> Line {
     let mut label = run.label();
     label.replace_range(..1, &label[..1].to_uppercase());
     Line::default().link(label, run.url.clone())

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::event::Unreachable;
-use super::mend_text::Unmended;
+use super::mend_text::{Unmended, named};
 use super::message::{Line, Message};
 use super::name::{AppName, EnvName, PrNumber, SlackId};
 use super::phase::Phase;
@@ -169,8 +169,7 @@ impl Refusal {
                 .say(format!(": “{reason}”. Ask them, or type "))
                 .code(release)
                 .say(" once it is safe."),
-            Self::Redeployed { run, by, start } => Line::default()
-                .link(format!("Run {}", run.number), run.url.clone())
+            Self::Redeployed { run, by, start } => named(run)
                 .say(" was replaced by ")
                 .link(format!("redeploy {}", by.number), by.url.clone())
                 .say(", so there is nothing to approve. Once the redeploy is done, type ")
@@ -181,11 +180,9 @@ impl Refusal {
                 .say(" was faster and is starting a workflow, since ")
                 .time(*at)
                 .say(". A second one would cancel it: wait for its notice, then look again."),
-            Self::OnItsWay(run) => Line::default()
-                .link(format!("Run {}", run.number), run.url.clone())
+            Self::OnItsWay(run) => named(run)
                 .say(" deploys this very commit already, so nothing was started. Its notice shows how it gets on."),
-            Self::Answered(run) => Line::default()
-                .link(format!("Run {}", run.number), run.url.clone())
+            Self::Answered(run) => named(run)
                 .say(" does not wait any more: it was answered on GitHub’s page a moment ago. Its notice shows how it gets on."),
             Self::Again { at, rejected } => {
                 let did = if *rejected { "rejected" } else { "approved" };
@@ -208,14 +205,12 @@ impl Refusal {
             Self::NotNewest { shown, newest } => Line::plain(format!("Run {shown} is not the newest any more: "))
                 .link(format!("run {}", newest.number), newest.url.clone())
                 .say(" took its place. Nothing was approved; look at its notice and approve there."),
-            Self::Changed(run) => Line::default().link(format!("Run {}", run.number), run.url.clone()).say(
+            Self::Changed(run) => named(run).say(
                 " has been started again since this was shown. Nothing was approved; its notice shows what waits now.",
             ),
-            Self::NotWaiting { run, phase: Phase::Waiting } => Line::default()
-                .link(format!("Run {}", run.number), run.url.clone())
+            Self::NotWaiting { run, phase: Phase::Waiting } => named(run)
                 .say(" waits for an approval, but not there. Its notice shows where."),
-            Self::NotWaiting { run, phase } => Line::default()
-                .link(format!("Run {}", run.number), run.url.clone())
+            Self::NotWaiting { run, phase } => named(run)
                 .say(format!(" is not waiting for an approval: {}", not_waiting(phase))),
             Self::Misread(sentence) => sentence.clone(),
             Self::NoRevert(why) => why.line(),

@@ -53,7 +53,8 @@ impl App {
                 effects.extend(self.once(id, format!("{topic} {attempt}"), lapsing));
             }
             effects.extend(self.once(id, format!("unseen {attempt}"), Self::unseen));
-            effects.extend(self.once(id, format!("start again {attempt}"), Self::start_again));
+            // Nor does a redeploy that is started again deploy what it left behind.
+            effects.extend(self.once(id, "start again".to_owned(), Self::start_again));
             for broken in self.taken_back(id) {
                 let repaired = |app: &Self, tracked: &Tracked| app.repaired(tracked, broken);
                 effects.extend(self.once(id, format!("repaired #{broken}"), repaired));

@@ -391,6 +391,24 @@ impl Story {
         })
     }
 
+    /// All jobs of a run were run again, and were over before anybody looked.
+    pub fn ran_again(&mut self, nth: usize) -> &mut Self {
+        let (now, (run, details)) = (self.now, &mut self.runs[nth]);
+        run.attempt += 1;
+        (run.started_at, run.updated_at) = (now, now);
+        let attempt = run.attempt;
+        let again = |job: &Job| Job {
+            id: job.id + 500,
+            attempt,
+            started_at: Some(now),
+            completed_at: Some(now),
+            ..job.clone()
+        };
+        let again: Vec<Job> = details.jobs.iter().map(again).collect();
+        details.jobs.extend(again);
+        self
+    }
+
     fn stands(&self, broken: u64, fix: u64) -> Stands {
         match self.main.iter().any(|change| change.key == ChangeKey::Pr(fix)) {
             true => Stands::Merged,

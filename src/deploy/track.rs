@@ -222,6 +222,8 @@ impl Tracked {
 
     /// What is known of the jobs is what an earlier attempt left, until they are looked at again.
     fn begin_attempt(&mut self) {
+        // Also one of the past, and also where it was over again before anybody looked.
+        self.noticed = true;
         self.cancelled_by = None;
         self.failing = None;
         self.started = false;

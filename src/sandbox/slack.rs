@@ -50,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use faults::Fault;
-pub use message::{Button, Ephemeral, Message, MessageRef, View};
+pub use message::{Answer, Button, Ephemeral, Message, MessageRef, View};
 pub use people::{APP, APP_TOKEN, BOT, BOT_TOKEN, BOT_USER, Channel, DOMAIN, Group, OTHER_TEAM, Person, Role, TEAM};
 pub use wire::Disconnect;
 
@@ -222,6 +222,11 @@ impl Workspace {
     /// What only `user` sees, oldest first: ephemeral messages, answers to commands, Slack's own errors.
     pub fn ephemerals(&self, user: &str) -> Vec<Ephemeral> {
         self.look(|state| state.ephemerals.iter().filter(|one| one.user == user).cloned().collect())
+    }
+
+    /// What everybody was answered, oldest first, also what something else was shown in place of since.
+    pub fn answers(&self) -> Vec<Answer> {
+        self.look(|state| state.answers.clone())
     }
 
     /// The direct messages between the bot and `user`, oldest first.

@@ -379,7 +379,9 @@ fn the_deploy_that_was_replaced_is_offered_again_once() {
     start in thread of 813: @ANA redeploy 813 is over, and #4501 is still to be deployed: nothing does that by itself. Start Deploy again here, or type `/deploy start h`.
     [Start Deploy]
     ");
-    story.pass(1).look();
+    let redeploy = story.runs.len() - 1;
+    story.pass(1).ran_again(redeploy).look();
+    assert_eq!(story.heard(), "", "also where the redeploy is run again");
     story.ask("ANA", Action::Dispatch(Dispatch::Start));
     assert_snapshot!(story.heard(), @"
     record start by ANA: granted

@@ -278,23 +278,10 @@ fn an_older_run_that_was_run_again_later_is_what_production_runs() {
     let mut story = approved();
     story.pass(5).ship().look();
     story.heard();
-    let (mut run, mut details) = story.runs[0].clone();
-    story.pass(30);
-    run.attempt = 2;
-    run.started_at = story.now;
-    run.updated_at = story.now;
-    for job in details.jobs.clone() {
-        details.jobs.push(Job {
-            id: job.id + 500,
-            attempt: 2,
-            started_at: Some(story.now),
-            completed_at: Some(story.now),
-            ..job
-        });
-    }
-    story.runs[0] = (run, details);
-    story.look();
+    story.pass(30).ran_again(0).look();
     assert!(story.app.live().values().all(|live| live.number == 811), "{:?}", story.app.live());
+    // It was history before.
+    assert!(story.notice(811).contains("attempt 2"));
     story.said.clear();
 }
 

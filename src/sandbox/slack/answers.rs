@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::chat::{Content, content, show_to};
-use super::message::{Message, MessageRef};
+use super::message::{Answer, Message, MessageRef};
 use super::people::BOT_USER;
 use super::state::{DeadLink, Link, State};
 
@@ -25,7 +25,7 @@ pub(super) fn by_link(state: &mut State, path: &str, body: &Value) -> (u16, Stri
         }
     };
     let keys = [IN_ACK, BY_LINK].concat();
-    match answer(state, &link, body, &keys) {
+    match answer(state, path, &link, body, &keys) {
         Ok(shown) => {
             state.use_link(path, shown);
             (200, "ok".to_owned())
@@ -45,14 +45,20 @@ pub(super) fn in_ack(state: &mut State, path: &str, payload: &Value) -> Result<(
     let Ok(link) = state.live_link(path) else {
         return Ok(());
     };
-    let shown = answer(state, &link, payload, IN_ACK).inspect_err(|error| {
+    let shown = answer(state, path, &link, payload, IN_ACK).inspect_err(|error| {
         state.complain(format!("the ack of a slash command: {error}"));
     })?;
     state.point_link(path, shown);
     Ok(())
 }
 
-fn answer(state: &mut State, link: &Link, body: &Value, keys: &[&str]) -> Result<Option<MessageRef>, String> {
+fn answer(
+    state: &mut State,
+    path: &str,
+    link: &Link,
+    body: &Value,
+    keys: &[&str],
+) -> Result<Option<MessageRef>, String> {
     let map = body.as_object().ok_or("not a JSON object")?;
     if let Some(unknown) = map.keys().find(|key| !keys.contains(&key.as_str())) {
         return Err(format!("no such field: {unknown}"));
@@ -67,6 +73,14 @@ fn answer(state: &mut State, link: &Link, body: &Value, keys: &[&str]) -> Result
         Some(blame) => format!("{}: {blame}", refused.error),
         None => refused.error,
     })?;
+    let told = Answer {
+        path: path.to_owned(),
+        user: link.user.clone(),
+        asked: link.asked.clone(),
+        text: content.text.clone(),
+        blocks: content.blocks.clone(),
+    };
+    state.answers.push(told);
     if flag("replace_original") && link.source.is_some() {
         replace(state, link.source.as_ref(), content);
         return Ok(None);

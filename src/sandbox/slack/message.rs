@@ -83,6 +83,21 @@ pub struct Ephemeral {
     pub(super) older: Vec<Vec<Value>>,
 }
 
+/// What somebody was answered, by ack or by `response_url`.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Where it was given: the path of a `response_url`, also of one that was answered in the ack.
+    pub path: String,
+    /// Who asked.
+    pub user: String,
+    /// What it answers: the text of a command, or a button's `action_id`.
+    pub asked: String,
+    /// The top-level text.
+    pub text: String,
+    /// Block Kit.
+    pub blocks: Vec<Value>,
+}
+
 /// A modal that is open for one person.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -207,6 +222,13 @@ impl Ephemeral {
     /// Its buttons, in order.
     pub fn buttons(&self) -> Vec<Button> {
         buttons(&self.blocks)
+    }
+}
+
+impl Answer {
+    /// What a person reads.
+    pub fn reads(&self) -> String {
+        reads(&self.text, &self.blocks)
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::faults::Faults;
 use super::markup::Markup;
-use super::message::{Ephemeral, Message, MessageRef, View};
+use super::message::{Answer, Ephemeral, Message, MessageRef, View};
 use super::people::{self, Channel, DOMAIN, Group, Person};
 use super::wire::Wire;
 use super::{Ack, Call, Unanswered};
@@ -37,6 +37,7 @@ pub(super) struct State {
     /// Of all channels, oldest first, replies included.
     pub(super) messages: Vec<Message>,
     pub(super) ephemerals: Vec<Ephemeral>,
+    pub(super) answers: Vec<Answer>,
     /// Every person's stack of modals; the last one is on top.
     pub(super) views: Vec<View>,
     pub(super) mentions: Vec<(String, String, String)>,
@@ -90,6 +91,7 @@ impl State {
             groups: people::groups(),
             messages: Vec::new(),
             ephemerals: Vec::new(),
+            answers: Vec::new(),
             views: Vec::new(),
             mentions: Vec::new(),
             complaints: Vec::new(),

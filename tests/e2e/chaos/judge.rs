@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockkeeper::deploy::name::AppName;
-use lockkeeper::sandbox::slack::Message;
+use lockkeeper::sandbox::slack::{Answer, Message};
 use lockkeeper::sandbox::world::SeenRequest;
 use serde_json::Value;
 
@@ -94,16 +94,14 @@ impl<'a> Evidence<'a> {
         }));
         let repos: Vec<Value> = stage.plan.sites.iter().map(|site| stage.repo(site.repo)).collect();
         let reviews = reviews(stage.plan, &repos, &requests, &reruns);
-        let people = APPROVERS.iter().map(|(slack, _)| *slack).chain(["UCHI", "UMALLORY", "UGUEST", "USTRANGER"]);
-        let unwritten = people.flat_map(|who| {
-            let told = workspace.ephemerals(who).into_iter();
-            let told = told.filter(|m| m.reads().contains("cannot write anything down"));
-            told.map(|m| Unwritten {
-                who: m.user.clone(),
-                asked: m.asked.clone().expect("an answer"),
-                nothing: m.reads().contains("right now, so nothing was done"),
-                told: Value::from(m.blocks).to_string(),
-            })
+        let told = workspace.answers().into_iter().filter(|told| told.reads().contains("cannot write anything down"));
+        // One that came, and was sent again since nobody said so, is one.
+        let told: BTreeMap<String, Answer> = told.map(|told| (told.path.clone(), told)).collect();
+        let unwritten = told.into_values().map(|told| Unwritten {
+            nothing: told.reads().contains("right now, so nothing was done"),
+            who: told.user,
+            asked: told.asked,
+            told: Value::from(told.blocks).to_string(),
         });
         Self {
             plan: stage.plan,
