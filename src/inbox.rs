@@ -9,7 +9,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use crate::deploy::action::{Action, REPLY_LIFE, Reply, Request};
-use crate::deploy::app::App;
 use crate::deploy::command::{self, Command, Question};
 use crate::deploy::dispatch::Dispatch;
 use crate::deploy::form::{Filled, Form, Remarks, View};
@@ -184,7 +183,7 @@ impl Inbox {
         let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply: asked.reply };
         let Err(unwritten) = desk.ask(request, COMMIT).await else { return Verdict::Ack };
         error!(app.name = %app, "could not remember a request: {unwritten}");
-        let message = said(&desk.app(), &unwritten);
+        let message = said(&self.shell, &app, &unwritten);
         match way {
             // The acknowledgement of a click carries no words; Slack itself is there to take them.
             Way::Clicked => self.later(reply, std::future::ready(message)),
@@ -254,7 +253,7 @@ impl Inbox {
             if let Err(unwritten) = desk.ask(request, COMMIT).await {
                 error!(app.name = %app, "could not remember a request: {unwritten}");
                 // Else the form would look for ever.
-                deliver(&shell, &closing, &reply, &said(&desk.app(), &unwritten)).await;
+                deliver(&shell, &closing, &reply, &said(&shell, &app, &unwritten)).await;
             }
         });
         Verdict::Ack
@@ -289,10 +288,11 @@ fn answer(message: &Message) -> Verdict {
 }
 
 /// What a person hears whose request was not confirmed.
-fn said(app: &App, unwritten: &Unwritten) -> Message {
+fn said(shell: &Shell, name: &AppName, unwritten: &Unwritten) -> Message {
+    let (Ok(desk), Some(settings)) = (shell.desk(name), shell.config.apps.get(name)) else { return Message::default() };
     match unwritten {
-        Unwritten::Nothing(_) => app.unwritten(),
-        Unwritten::Unsure(_) => app.perhaps_written(),
+        Unwritten::Nothing(_) => desk.app().unwritten(&settings.repo),
+        Unwritten::Unsure(_) => desk.app().perhaps_written(&settings.repo),
     }
 }
 

@@ -10,7 +10,7 @@ use super::ledger::Shipped;
 use super::message::{Line, Message, What};
 use super::name::{PrNumber, RunId, SlackId};
 use super::phase::Phase;
-use super::pipeline::{Environment, Kind, Pipeline};
+use super::pipeline::{Environment, Kind};
 use super::run::Workflow;
 use super::text::{cut, linked, list, plural};
 use super::track::{State, Tracked};
@@ -272,35 +272,28 @@ impl App {
         Message::line(title).list(list(records, 20, history_line))
     }
 
-    /// What cannot be written down is not done: approving still works on GitHub's own page.
-    pub fn unwritten(&self) -> Message {
+    /// What cannot be written down is not done: approving still works on GitHub's own page. A bot that has just started may know no more
+    /// of the app than its repo.
+    pub fn unwritten(&self, repo: &str) -> Message {
+        let (label, page) = self.page(repo);
         let line = Line::plain("I cannot write anything down right now, so nothing was done. Try again in a minute");
-        Message::line(match self.page() {
-            Some((label, page)) => line.say(", or use GitHub’s own page: ").link(label, page).say("."),
-            None => line.say("."),
-        })
+        Message::line(line.say(", or use GitHub’s own page: ").link(label, page).say("."))
     }
 
     /// It was sent to be written down, and nobody said that it was. What was written is examined for ten minutes.
-    pub fn perhaps_written(&self) -> Message {
+    pub fn perhaps_written(&self, repo: &str) -> Message {
+        let (label, page) = self.page(repo);
         let line = Line::plain(
             "I cannot write anything down right now, and I do not know whether this still was. \
              If it was, you hear from me soon; if you hear nothing for 10 minutes, nothing was done.",
         );
-        Message::line(match self.page() {
-            Some((label, page)) => {
-                line.say(" Look at GitHub’s own page before you try again: ").link(label, page).say(".")
-            }
-            None => line,
-        })
+        Message::line(line.say(" Look at GitHub’s own page before you try again: ").link(label, page).say("."))
     }
 
     /// Where people can see and do things themselves.
-    fn page(&self) -> Option<(String, String)> {
-        let actions =
-            |pipeline: &Pipeline| (pipeline.repo.to_string(), format!("https://github.com/{}/actions", pipeline.repo));
+    fn page(&self, repo: &str) -> (String, String) {
         let newest = self.newest().map(|newest| (newest.run.label(), newest.run.url.clone()));
-        newest.or_else(|| self.pipeline().map(actions))
+        newest.unwrap_or_else(|| (repo.to_owned(), format!("https://github.com/{repo}/actions")))
     }
 
     fn unread(&self) -> Message {

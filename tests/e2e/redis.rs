@@ -222,6 +222,20 @@ async fn redis_is_gone_for_a_while() {
     }
 }
 
+/// A bot that knows no more of an app than its settings has a page to link all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_gone_when_the_bot_starts() {
+    let mut town = Town::on_redis().await;
+    town.stop().await;
+    town.redis().kill();
+    town.start_only().await;
+    until("a connection", || async { (town.shell().sockets.connected() > 0).then_some(()) }).await;
+    town.sandbox.workspace.command("UBEN", DEPLOYS, "approve h").await.expect("answered in time");
+    assert_snapshot!(town.told("UBEN"), @"I cannot write anything down right now, so nothing was done. Try again in a minute, or use GitHub’s own page: hypothesis/h.");
+    town.redis().come_back().await;
+    town.close().await;
+}
+
 /// A form that was opened to find out what is true does not look for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_is_gone_while_somebody_chooses() {

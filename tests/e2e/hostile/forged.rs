@@ -125,8 +125,8 @@ fn exercise(mut app: App, action: Option<Action>, form: Option<&Form>, (runs, no
         app.brief(),
         app.pending_answer(now),
         app.health(now),
-        app.unwritten(),
-        app.perhaps_written(),
+        app.unwritten("hypothesis/h"),
+        app.perhaps_written("hypothesis/h"),
         app.parity(now),
     ];
     said.extend(app.journey(4498, now));
