@@ -79,8 +79,7 @@ impl Purpose {
         match self {
             Self::Person => None,
             Self::Active => Some(limit / 50),
-            Self::Idle => Some(limit / 20),
-            Self::First => Some(limit / 4),
+            Self::Idle | Self::First => Some(limit / 20),
         }
     }
 }
@@ -260,15 +259,14 @@ mod tests {
     #[test]
     fn the_last_requests_are_for_people() {
         let allowed = |remaining, now| {
-            [Purpose::First, Purpose::Idle, Purpose::Active, Purpose::Person]
+            [Purpose::Idle, Purpose::Active, Purpose::Person]
                 .map(|purpose| with(remaining).allow(Bucket::Rest, purpose, now).is_ok())
         };
-        assert_eq!(allowed(1_250, at(0)), [true; 4]);
-        assert_eq!(allowed(250, at(0)), [false, true, true, true]);
-        assert_eq!(allowed(249, at(0)), [false, false, true, true]);
-        assert_eq!(allowed(99, at(0)), [false, false, false, true]);
-        assert_eq!(allowed(0, at(0)), [false, false, false, true], "GitHub itself says when nothing is left");
-        assert_eq!(allowed(0, at(600)), [true; 4], "a new hour");
+        assert_eq!(allowed(250, at(0)), [true; 3]);
+        assert_eq!(allowed(249, at(0)), [false, true, true]);
+        assert_eq!(allowed(99, at(0)), [false, false, true]);
+        assert_eq!(allowed(0, at(0)), [false, false, true], "GitHub itself says when nothing is left");
+        assert_eq!(allowed(0, at(600)), [true; 3], "a new hour");
         let graphql = with(0).allow(Bucket::GraphQl, Purpose::Idle, at(0));
         assert_eq!(graphql, Ok(()), "another allowance");
         let until = with(0).allow(Bucket::Rest, Purpose::Active, at(0));
