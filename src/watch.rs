@@ -70,6 +70,12 @@ impl Watcher {
         let mut kept = Kept::default();
         let (mut healthy, mut cause) = (true, Cause::Time);
         loop {
+            if !kept.seen {
+                tokio::select! {
+                    () = self.catch_up() => {}
+                    () = shutdown.cancelled() => return,
+                }
+            }
             let began = self.shell.clock.now();
             let purpose = self.purpose(cause, kept.seen);
             let (now, mut hints) = (self.now.clone(), self.hints.clone());
@@ -120,6 +126,13 @@ impl Watcher {
             () = clock.sleep(between.saturating_sub(since).max(between / 10)) => Cause::Hint,
             () = self.now.notified() => Cause::Asked,
         }
+    }
+
+    /// Learns from the store what others saw going on, once this replica leads. Where that cannot be read, no look comes to anything
+    /// either, and says so.
+    async fn catch_up(&self) {
+        self.shell.lead.led().await;
+        let _ = self.desk.refresh(None).await;
     }
 
     /// Looks, once this replica leads.
