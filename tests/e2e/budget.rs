@@ -422,7 +422,8 @@ async fn first_looks_take_turns() {
 async fn a_secondary_limit_is_kept_by_all() {
     let mut still = Still::open(12, 1).await;
     still.ship(10, 0);
-    still.pass(60).await;
+    // By then a look where nothing goes on has found the merge.
+    still.pass(90).await;
     still
         .town
         .sandbox

@@ -35,8 +35,10 @@ impl Reader<'_> {
                 && head.is_none_or(|head| head == label(pull))
                 && base.is_none_or(|base| base == "main")
         };
-        let mut pulls: Vec<Value> =
-            self.repo.history.pulls.iter().filter(wanted).map(|pull| self.shape.pull(pull)).collect();
+        let mut pulls: Vec<&Pull> = self.repo.history.pulls.iter().filter(wanted).collect();
+        // One that is merged here was opened some hours before, whatever its number.
+        pulls.sort_by_key(|pull| (pull.created_at, pull.number));
+        let mut pulls: Vec<Value> = pulls.into_iter().map(|pull| self.shape.pull(pull)).collect();
         if !oldest_first {
             pulls.reverse();
         }

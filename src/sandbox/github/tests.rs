@@ -515,6 +515,10 @@ async fn pull_requests_are_opened_and_reverted() {
     let revert = wire.read(&format!("/repos/hypothesis/h/pulls/{revert}")).await;
     assert_eq!(revert["head"]["ref"], format!("revert-{number}-try-it"));
     assert_eq!((&revert["user"]["login"], &revert["state"]), (&json!("lockkeeper-bot"), &json!("open")));
+    // One that is merged at once was opened before.
+    act(json!({"do": "merge", "repo": H, "author": "ben-gh", "title": "Meanwhile"})).unwrap();
+    let newest = wire.read("/repos/hypothesis/h/pulls?state=all&sort=created&direction=desc&per_page=100").await;
+    assert_eq!(newest[0]["number"], revert["number"]);
     act(json!({"do": "entangle", "repo": H, "number": number})).unwrap();
     let conflict = wire.revert(&wire.node(number).await).await;
     assert_eq!((&conflict["data"], &conflict["errors"][0]["type"]), (&Value::Null, &json!("UNPROCESSABLE")));
