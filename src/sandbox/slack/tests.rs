@@ -186,6 +186,24 @@ async fn a_late_ack_and_a_strange_ack_are_complaints() {
     assert_eq!(slack.complaints(), "an ack for an unknown envelope_id");
 }
 
+/// What was sent a moment before the app's goodbye crossed it; what it had for longer it should have acknowledged.
+#[tokio::test]
+async fn an_app_that_leaves_acknowledges_what_it_had() {
+    let slack = Slack::start().await;
+    for (had, expected) in [(0, ""), (400, "a slash_commands envelope was not acknowledged within 3 s")] {
+        let (orders, _inbox) = tokio::sync::mpsc::unbounded_channel();
+        let id = slack.workspace.with(|state| state.join(orders));
+        let sent = slack.workspace.with(|state| state.send("slash_commands", &json!({})));
+        let (envelope, _answer) = sent.expect("a socket");
+        tokio::time::sleep(Duration::from_millis(had)).await;
+        slack.workspace.with(|state| {
+            state.leave(id, false);
+            state.give_up(&envelope);
+        });
+        assert_eq!(slack.complaints(), expected);
+    }
+}
+
 #[tokio::test]
 async fn an_envelope_can_come_twice() {
     let slack = Slack::start().await;

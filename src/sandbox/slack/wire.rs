@@ -17,6 +17,8 @@ pub(super) const ACK_WITHIN: Duration = Duration::from_secs(3);
 const TICKET_LIFE: Duration = Duration::from_secs(30);
 /// How long an envelope that was sent is remembered, to judge acks that come late or twice.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
+/// How long an envelope may be on its way on a busy machine while the app says goodbye.
+const CROSSING: Duration = Duration::from_millis(300);
 /// The most sockets that an app may have open.
 const MAX_SOCKETS: usize = 10;
 /// The host that `hello` and `disconnect` name.
@@ -134,12 +136,12 @@ impl State {
         id
     }
 
-    /// Forgets a socket whose connection is gone. What it had still to acknowledge is excused if we closed it.
+    /// Forgets a socket whose connection is gone. What it had still to acknowledge is excused if we closed it; if the app did, what
+    /// crossed its goodbye, after which nobody can acknowledge anything.
     pub(super) fn leave(&mut self, id: u64, closed_by_us: bool) {
         self.wire.sockets.retain(|socket| socket.id != id);
-        if closed_by_us {
-            self.wire.excuse(&[id]);
-        }
+        let since = if closed_by_us { FORGET_AFTER } else { CROSSING };
+        self.wire.excuse(&[id], since);
     }
 
     /// Sends a `disconnect` to every open socket and closes it a little later.
@@ -171,7 +173,7 @@ impl State {
             socket.silent = true;
         }
         let broken = self.wire.sockets.iter().map(|socket| socket.id).collect::<Vec<_>>();
-        self.wire.excuse(&broken);
+        self.wire.excuse(&broken, FORGET_AFTER);
         if *fault == Fault::DropTcp {
             self.wire.sockets.clear();
         }
@@ -266,8 +268,8 @@ impl Wire {
         Some((socket.id, socket.silent))
     }
 
-    fn excuse(&mut self, sockets: &[u64]) {
-        for pending in self.pending.values_mut() {
+    fn excuse(&mut self, sockets: &[u64], since: Duration) {
+        for pending in self.pending.values_mut().filter(|pending| pending.sent.elapsed() < since) {
             pending.excused |= pending.carriers.iter().any(|id| sockets.contains(id));
         }
     }
