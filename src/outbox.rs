@@ -184,10 +184,7 @@ async fn attempt(shell: &Shell, claimed: Claimed) -> anyhow::Result<()> {
     let what = effect.to_string().lines().next().unwrap_or_default().to_owned();
     // What it follows from has to be known: where a notice stands, say. Another replica may have committed it.
     desk.abreast().await;
-    if shell.store.is_shared() {
-        let glance = shell.store.glance(std::slice::from_ref(&claimed.app)).await?.remove(&claimed.app);
-        desk.refresh(glance).await?;
-    }
+    shell.catch_up(&claimed.app).await?;
     let performed = if claimed.expired {
         Performed::Never("it came too late to be of use".into())
     } else {

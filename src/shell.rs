@@ -90,6 +90,18 @@ impl Shell {
         self.desks.get(app).cloned().with_context(|| format!("there is no app {app}"))
     }
 
+    /// Looks up what another replica may have made of an app.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or holds a document that this version cannot.
+    pub(crate) async fn catch_up(&self, app: &AppName) -> anyhow::Result<()> {
+        if !self.store.is_shared() {
+            return Ok(());
+        }
+        let glance = self.store.glance(std::slice::from_ref(app)).await?.remove(app);
+        self.desk(app)?.refresh(glance).await
+    }
+
     /// All apps, as last committed.
     pub fn apps(&self) -> impl Iterator<Item = (&AppName, Arc<App>)> {
         self.desks.iter().map(|(name, desk)| (name, desk.app()))

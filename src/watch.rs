@@ -128,11 +128,11 @@ impl Watcher {
         }
     }
 
-    /// Learns from the store what others saw going on, once this replica leads. Where that cannot be read, no look comes to anything
-    /// either, and says so.
+    /// Learns what other replicas saw going on, once this one leads. Where that cannot be read, no look comes to anything either, and says
+    /// so.
     async fn catch_up(&self) {
         self.shell.lead.led().await;
-        let _ = self.desk.refresh(None).await;
+        let _ = self.shell.catch_up(&self.name).await;
     }
 
     /// Looks, once this replica leads.

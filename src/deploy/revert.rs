@@ -12,7 +12,6 @@ use super::change::{ChangeKey, PrRef, Range};
 use super::effect::{Effect, Record};
 use super::event::{Facts, Outcome};
 use super::hours;
-use super::message::Message;
 use super::name::{Login, PrNumber, RunId, Sha, SlackId};
 use super::phase::Phase;
 use super::pipeline::Pipeline;
@@ -337,10 +336,10 @@ impl App {
         };
         if forward.fix.as_ref() == Some(&fix) {
             // The first of two who were at it opened it, and the channel knows.
-            let again = NoRevert::Again(Box::new(forward.clone()));
-            let record = self.record(&reverting.request, now, &format!("refused: {}", again.reason()));
+            let refusal = Refusal::NoRevert(NoRevert::Again(Box::new(forward.clone())));
+            let record = self.record_refusal(&reverting.request, None, &refusal, now);
             let Request { reply, by, .. } = reverting.request;
-            return vec![Effect::Record(record), Effect::Answer(reply, by, Message::line(again.line()))];
+            return vec![Effect::Record(record), Effect::Answer(reply, by, refusal.message())];
         }
         forward.by = reverting.request.by.clone();
         forward.fix = Some(fix.clone());

@@ -93,10 +93,10 @@ impl Still {
     /// So many quiet apps, and the first so many busy ones, seen once.
     async fn open(quiet: u64, busy: usize) -> Self {
         let mut still = Self::start(quiet, busy).await;
+        still.asleep().await;
         while still.unseen() > 0 {
             still.pass(1).await;
         }
-        still.asleep().await;
         still.start = still.clock.now();
         still
     }

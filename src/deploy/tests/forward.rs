@@ -40,6 +40,13 @@ fn opened(story: &mut Story) {
     story.come_back(|_| Outcome::Revert(Reverted::Opened { fix: fix(4502), asked: vec!["chi-gh".into()] }));
 }
 
+/// Somebody confirmed the revert, and this is how GitHub showed the pull request then.
+fn confirmed(story: &mut Story, who: &str, suspect: Suspect) {
+    let request = story.request(who, revert(4501));
+    let facts = Facts { suspect: Some(suspect), ..Facts::of(person(who)) };
+    story.tell(Event::Examined(request, Ok(Box::new(facts))));
+}
+
 #[test]
 fn a_change_is_taken_back_and_followed_until_that_is_live() {
     let mut story = live(policy());
@@ -203,12 +210,9 @@ fn what_is_not_reverted_and_why() {
     let elsewhere = PrRef { repo: Some("hypothesis/lms".into()), number: 4501 };
     story.ask("ANA", Action::RollForward(RollForward::Propose(elsewhere)));
     for (base, commit) in [("main", None), ("next", Some(sha(1)))] {
-        let request = story.request("ANA", revert(4501));
         let suspect = story.suspect(4501).expect("a pull request");
         let merged_by = suspect.merged_by.clone().filter(|_| commit.is_some());
-        let suspect = Suspect { base: base.into(), commit, merged_by, ..suspect };
-        let facts = Facts { suspect: Some(suspect), ..Facts::of(person("ANA")) };
-        story.tell(Event::Examined(request, Ok(Box::new(facts))));
+        confirmed(&mut story, "ANA", Suspect { base: base.into(), commit, merged_by, ..suspect });
     }
     assert!(story.waiting.is_empty(), "nothing is sent");
     assert_snapshot!(story.heard(), @"
@@ -260,9 +264,7 @@ fn a_revert_of_a_moment_ago_is_not_opened_again() {
     story.heard();
     let merged = Suspect { followed: Some((4502, Stands::Merged)), ..early.clone() };
     for suspect in [early, merged] {
-        let request = story.request("BEN", revert(4501));
-        let facts = Facts { suspect: Some(suspect), ..Facts::of(person("BEN")) };
-        story.tell(Event::Examined(request, Ok(Box::new(facts))));
+        confirmed(&mut story, "BEN", suspect);
     }
     assert!(story.waiting.is_empty(), "nothing is sent");
     assert_snapshot!(story.heard(), @"
