@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lockkeeper::deploy::name::AppName;
 use lockkeeper::store::embedded::Embedded;
-use lockkeeper::store::{Commit, Decision, Store, Version};
+use lockkeeper::store::{Commit, Decision, NewEffect, Store, Version};
 
 use super::Bench;
 use super::process::{self, Process, own_cpu};
@@ -13,6 +13,8 @@ use super::table::{Aim, ms};
 
 /// How many a burst has.
 const BURST: usize = 5_000;
+/// How many commits are measured by themselves.
+const COMMITS: u64 = 200;
 
 /// A rate: its name, how many commands, how often one.
 type Rate = (&'static str, usize, Duration);
@@ -88,7 +90,10 @@ pub async fn floor_and_bot(bench: &mut Bench, burst: bool) -> anyhow::Result<()>
     }
     drop(floor);
 
-    let commit = durable_commit().await?;
+    let mut commits = Vec::new();
+    for (_, _, every) in &rates {
+        commits.push(durable_commit(*every).await?);
+    }
     let bot = bench.bot(bench.one_app()).await?;
     let mut shares = Vec::new();
     for (rate, floor) in rates.iter().zip(&floors) {
@@ -97,7 +102,7 @@ pub async fn floor_and_bot(bench: &mut Bench, burst: bool) -> anyhow::Result<()>
         bench.table.load(&format!("questions, {}", rate.0), &load, cpu, aim);
         shares.push(ours);
     }
-    for (rate, floor) in rates.iter().zip(&floors) {
+    for ((rate, floor), commit) in rates.iter().zip(&floors).zip(&commits) {
         let (load, cpu, ours) = measured(bench, &bot, *rate, decision).await;
         let aim = decision_aim(&load, floor, commit);
         bench.table.load(&format!("decisions, {}", rate.0), &load, cpu, aim);
@@ -113,7 +118,8 @@ pub async fn floor_and_bot(bench: &mut Bench, burst: bool) -> anyhow::Result<()>
         .zip(&shares)
         .map(|((_, count, _), cpu)| format!("{:.3}", cpu.as_secs_f64() * 1e3 / *count as f64))
         .collect();
-    bench.table.figure("one durable commit by itself", &format!("{} / {} ms", ms(commit.p50), ms(commit.p99)), None);
+    let alone: Vec<String> = commits.iter().map(|of| format!("{} / {}", ms(of.p50), ms(of.p99))).collect();
+    bench.table.figure("one durable commit by itself, as often, ms", &alone.join("  "), None);
     bench.table.figure("Slack’s and GitHub’s side, CPU ms a command, as above", &of.join("  "), None);
     bench.table.figure(
         "the bot’s memory at its peak so far",
@@ -138,7 +144,7 @@ fn question_aim(load: &Load, cpu: Duration, floor: &Times, rate: &Rate) -> Optio
     Aim::new(format!("≤ 2× the floor: {p50:.1}× / {p99:.1}×{more}"), whole && p50 <= 2.0 && p99 <= 2.0 && cheap)
 }
 
-fn decision_aim(load: &Load, floor: &Times, commit: Times) -> Option<Aim> {
+fn decision_aim(load: &Load, floor: &Times, commit: &Times) -> Option<Aim> {
     let whole = load.unacked + load.late + load.unanswered + load.repeated == 0;
     if load.burst {
         return Aim::new("acked within 1,500 ms", whole && load.ack.max <= Duration::from_millis(1_500));
@@ -150,19 +156,27 @@ fn decision_aim(load: &Load, floor: &Times, commit: Times) -> Option<Aim> {
     )
 }
 
-/// How long one small commit takes, as an ack waits for it: one after the other, in a store of its own.
-async fn durable_commit() -> anyhow::Result<Times> {
+/// How long one commit takes, as an ack waits for it: what somebody asks for and the look that it leads to, in a store of its own, as often
+/// as the commands come. A machine that slept takes longer.
+async fn durable_commit(every: Duration) -> anyhow::Result<Times> {
     let folder = process::folder()?;
     let store = Store::Embedded(Embedded::open(folder.path())?);
+    let mut due = tokio::time::interval(every.max(Duration::from_micros(1)));
     let mut took = Vec::new();
-    for nth in 0..=400_u64 {
+    for nth in 0..=COMMITS {
+        due.tick().await;
         let began = Instant::now();
+        let (lane, body) = (format!("ask {nth}"), "x".repeat(500));
         let commit = Commit {
             app: AppName::new("h"),
             expected: Version(nth.min(1)),
             at: jiff::Timestamp::now(),
             document: (nth == 0).then(|| "x".repeat(60_000)),
-            decisions: vec![Decision { seen: Some(nth.to_string()), ..Decision::default() }],
+            decisions: vec![Decision {
+                seen: Some(nth.to_string()),
+                effects: vec![NewEffect { lane, key: None, body, expires: None }],
+                ..Decision::default()
+            }],
             fence: None,
         };
         store.commit(commit).await?;
@@ -194,7 +208,7 @@ pub async fn redis(bench: &mut Bench) -> anyhow::Result<()> {
     for rate in [RATES[1], ("burst of 5,000", BURST, Duration::ZERO)] {
         let before = redis.cpu();
         let (load, cpu, _) = measured(bench, &bot, rate, decision).await;
-        let aim = load.burst.then(|| decision_aim(&load, &Times::default(), Times::default())).flatten();
+        let aim = load.burst.then(|| decision_aim(&load, &Times::default(), &Times::default())).flatten();
         bench.table.load(&format!("decisions, {}", rate.0), &load, cpu, aim);
         let spent = (redis.cpu() - before).as_secs_f64() * 1e3 / rate.1 as f64;
         bench.table.figure("  redis-server, CPU ms a decision", &format!("{spent:.3}"), None);

@@ -16,6 +16,15 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 /// The row that no effect has: what an id of another store stands for.
 const NO_ROW: i64 = 0;
 
+/// Claims the oldest heads of lanes. A lease that is still there has ended by itself: whoever had it may have done the deed.
+pub(super) const CLAIM: &str = "
+    UPDATE effects SET attempts = attempts + 1, uncertain = uncertain OR leased IS NOT NULL, leased = ?2
+    WHERE id IN (
+        SELECT id FROM effects WHERE id IN (SELECT min(id) FROM effects GROUP BY lane)
+        AND due <= ?1 AND (leased IS NULL OR leased <= ?1) ORDER BY id LIMIT ?3
+    )
+    RETURNING id, app, lane, key, body, attempts, uncertain, created, expires, leased";
+
 /// Makes effect ids of row numbers, and back.
 #[derive(Clone)]
 pub(super) struct Ids(Arc<str>);
@@ -151,15 +160,7 @@ pub(super) fn claim(
     until: Timestamp,
     most: u32,
 ) -> rusqlite::Result<Vec<Claimed>> {
-    // A lease that is still there has ended by itself: whoever had it may have done the deed.
-    let mut statement = db.prepare_cached(
-        "UPDATE effects SET attempts = attempts + 1, uncertain = uncertain OR leased IS NOT NULL, leased = ?2
-         WHERE id IN (
-             SELECT id FROM effects WHERE id IN (SELECT min(id) FROM effects GROUP BY lane)
-             AND due <= ?1 AND (leased IS NULL OR leased <= ?1) ORDER BY id LIMIT ?3
-         )
-         RETURNING id, app, lane, key, body, attempts, uncertain, created, expires, leased",
-    )?;
+    let mut statement = db.prepare_cached(CLAIM)?;
     let rows = statement
         .query_map(params![ms(now), ms(until), most], |row| Ok((row.get::<_, i64>(0)?, claimed(row, ids, now)?)))?;
     let mut all = rows.collect::<rusqlite::Result<Vec<_>>>()?;

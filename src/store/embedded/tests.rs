@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rusqlite::StatementStatus;
+
 use super::super::{Decision, NewEffect};
 use super::*;
 
@@ -215,4 +217,22 @@ async fn whole(folder: &Path, told: &[(String, u64)]) {
     let keys: i64 =
         store.ask("count", |db| db.query_row("SELECT count(*) FROM seen", [], |row| row.get(0))).await.unwrap();
     assert_eq!(keys.unsigned_abs(), 3 * commits);
+}
+
+/// SQLite may plan a statement anew for each value that is bound to it, which takes longer than the claim itself.
+#[test]
+fn a_claim_is_planned_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = file::open(folder.path()).unwrap();
+    let (db, ids) = (&file.connection, rows::Ids::new(file.store_id.clone()));
+    for nth in 0..3 {
+        rows::commit(db, &ids, &commit("h", nth)).unwrap();
+        let now = Timestamp::from_second(nth.try_into().unwrap()).unwrap();
+        for claimed in rows::claim(db, &ids, now, now, 256).unwrap() {
+            rows::settle(db, ids.row(&claimed.id)).unwrap();
+        }
+    }
+    let claim = db.prepare_cached(rows::CLAIM).unwrap();
+    assert_eq!(claim.get_status(StatementStatus::Run), 3, "it is the same statement");
+    assert_eq!(claim.get_status(StatementStatus::RePrepare), 0);
 }
