@@ -23,7 +23,7 @@ use crate::deploy::track::Address;
 use crate::github::GitHubError;
 use crate::shell::Shell;
 use crate::slack::SlackError;
-use crate::store::{Claimed, EffectId};
+use crate::store::{Claimed, Claims, EffectId};
 use crate::telemetry;
 
 mod dispatch;
@@ -86,15 +86,13 @@ pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
     let mut hands = Hands::default();
     while !shutdown.is_cancelled() {
         let free = HANDS.saturating_sub(hands.held());
-        let claims = match free {
-            0 => Vec::new(),
-            _ => shell.store.claim(shell.clock.now(), LEASE, free).await.unwrap_or_else(|error| {
+        let Claims { effects, next } =
+            shell.store.claim(shell.clock.now(), LEASE, free).await.unwrap_or_else(|error| {
                 error!("could not claim effects: {error:#}");
-                Vec::new()
-            }),
-        };
-        let full = claims.len() >= free as usize;
-        for claimed in claims {
+                Claims { effects: Vec::new(), next: None }
+            });
+        let full = effects.len() >= free as usize;
+        for claimed in effects {
             let Some(until) = hands.take(&claimed) else { continue };
             let shell = shell.clone();
             tasks.spawn(async move {
@@ -102,8 +100,8 @@ pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
                 shell.changed.notify_one();
             });
         }
-        // With all hands full there is nothing to look up: one that becomes free says so.
-        let nap = if full { NAP } else { nap(&shell).await };
+        // With all hands full nothing can be begun: one that becomes free says so.
+        let nap = if full { NAP } else { nap(next, shell.clock.now()) };
         tokio::select! {
             () = shell.changed.notified() => {}
             () = tokio::time::sleep(nap) => {}
@@ -114,9 +112,9 @@ pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
     tasks.wait().await;
 }
 
-async fn nap(shell: &Shell) -> Duration {
-    let due = shell.store.next_due().await.ok().flatten();
-    let wait = due.map(|due| due.duration_since(shell.clock.now()));
+/// How long to sleep until something is due next.
+fn nap(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let wait = next.map(|due| due.duration_since(now));
     wait.and_then(|wait| Duration::try_from(wait).ok()).map_or(NAP, |wait| wait.clamp(Duration::from_millis(5), NAP))
 }
 

@@ -199,6 +199,16 @@ impl fmt::Debug for Claimed {
     }
 }
 
+/// What is to be performed, now and next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claims {
+    /// Now, the oldest first.
+    pub effects: Vec<Claimed>,
+    /// When [`Store::claim`] will next find something, leases that end counted in; in the past when it would now. `None` when no effect
+    /// is left.
+    pub next: Option<Timestamp>,
+}
+
 /// The effects that are not settled, claimed ones included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
@@ -269,7 +279,7 @@ impl Store {
     }
 
     /// Claims the heads of lanes that are due and not leased, the oldest `most` of them, until `now` plus `lease`.
-    pub async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Vec<Claimed>> {
+    pub async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Claims> {
         match self {
             Self::Embedded(store) => store.claim(now, lease, most).await,
             Self::Redis(store) => store.claim(now, lease, most).await,
@@ -297,15 +307,6 @@ impl Store {
         match self {
             Self::Embedded(store) => store.settle(id).await,
             Self::Redis(store) => store.settle(id).await,
-        }
-    }
-
-    /// When [`Store::claim`] will next find something, leases that end counted in; in the past when it would now. `None` when
-    /// no effect is left.
-    pub async fn next_due(&self) -> Result<Option<Timestamp>> {
-        match self {
-            Self::Embedded(store) => store.next_due().await,
-            Self::Redis(store) => store.next_due().await,
         }
     }
 

@@ -151,7 +151,7 @@ async fn who_stops_waiting_is_told_what_is_true() {
     assert_eq!(desk.tell([asked("1")]).await, [Ok(())]);
     let written = desk.waiting().await;
     assert!((2..=3).contains(&written), "{written}");
-    let bodies = desk.store.claim(at(), SignedDuration::from_secs(9), 9).await.unwrap();
+    let bodies = desk.store.claim(at(), SignedDuration::from_secs(9), 9).await.unwrap().effects;
     assert!(bodies.iter().all(|claimed| !claimed.body.contains("behind it")));
 }
 
@@ -187,7 +187,7 @@ async fn what_was_seen_before_is_dropped_alone() {
     let _recording = metrics::set_default_local_recorder(&figures);
     let mut desk = Fixture::embedded();
     desk.tell([asked("before")]).await;
-    let head = desk.store.claim(at(), SignedDuration::from_secs(9), 1).await.unwrap().remove(0);
+    let head = desk.store.claim(at(), SignedDuration::from_secs(9), 1).await.unwrap().effects.remove(0);
     let settles = |event: Event| (event, Some(head.id.clone()), None);
     let plain = |event: Event| (event, None, None);
     let told = desk
@@ -298,7 +298,7 @@ async fn whoever_performs_what_was_decided_knows_all_that_was_decided() {
             async move { desk.tell(event, None).await }
         });
         let claims = loop {
-            let claims = store.claim(clock.now(), lease, 9).await.expect("claims");
+            let claims = store.claim(clock.now(), lease, 9).await.expect("claims").effects;
             if !claims.is_empty() {
                 break claims;
             }
@@ -312,7 +312,7 @@ async fn whoever_performs_what_was_decided_knows_all_that_was_decided() {
             for claim in &left {
                 store.settle(&claim.id).await.expect("settled");
             }
-            left = store.claim(clock.now(), lease, 9).await.expect("claims");
+            left = store.claim(clock.now(), lease, 9).await.expect("claims").effects;
         }
     }
     closing.cancel();

@@ -16,7 +16,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::moved::Everything;
-use super::{Backlog, Claimed, Commit, Committed, EffectId, Unwritten, Version};
+use super::{Backlog, Claims, Commit, Committed, EffectId, Unwritten, Version};
 use crate::deploy::name::AppName;
 
 mod file;
@@ -59,10 +59,12 @@ impl Embedded {
         told.map_err(|error| Unwritten::Nothing(format!("{error:#}")))
     }
 
-    pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Vec<Claimed>> {
+    pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Claims> {
         let until = now.saturating_add(lease).context("add the lease to the time")?;
         let ids = self.ids.clone();
-        self.ask("claim effects", move |db| rows::claim(db, &ids, now, until, most)).await
+        let claim =
+            move |db: &_| Ok(Claims { effects: rows::claim(db, &ids, now, until, most)?, next: rows::next_due(db)? });
+        self.ask("claim effects", claim).await
     }
 
     pub(super) async fn renew(&self, id: &EffectId, from: Timestamp, until: Timestamp) -> Result<bool> {
@@ -78,10 +80,6 @@ impl Embedded {
     pub(super) async fn settle(&self, id: &EffectId) -> Result<()> {
         let row = self.ids.row(id);
         self.ask("settle an effect", move |db| rows::settle(db, row).map(drop)).await
-    }
-
-    pub(super) async fn next_due(&self) -> Result<Option<Timestamp>> {
-        self.ask("see which effect is due next", rows::next_due).await
     }
 
     pub(super) async fn backlog(&self) -> Result<Backlog> {

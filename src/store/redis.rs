@@ -18,7 +18,9 @@ use redis::{Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Scr
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::{Backlog, Claimed, Commit, Committed, EffectId, Fence, Glance, NewEffect, Unwritten, Version, ms, time};
+use super::{
+    Backlog, Claimed, Claims, Commit, Committed, EffectId, Fence, Glance, NewEffect, Unwritten, Version, ms, time,
+};
 use crate::deploy::name::AppName;
 use watch::Watch;
 
@@ -130,12 +132,13 @@ impl Redis {
         self.watch.at(instant).context("redis told its time too long ago")
     }
 
-    pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Vec<Claimed>> {
+    pub(super) async fn claim(&self, now: Timestamp, lease: SignedDuration, most: u32) -> Result<Claims> {
         let until = now.saturating_add(lease).context("add the lease to the time")?;
         let mut script = self.scripts.claim.arg(ms(now));
         script.arg(ms(until)).arg(most).key(PREFIX);
-        let rows: Vec<Row> = self.run("claim effects", &script).await?;
-        Ok(rows.into_iter().map(|row| claimed(row, now, until)).collect())
+        let (next, rows): (Option<f64>, Vec<Row>) = self.run("claim effects", &script).await?;
+        let effects = rows.into_iter().map(|row| claimed(row, now, until)).collect();
+        Ok(Claims { effects, next: next.map(|due| time(due as i64)) })
     }
 
     pub(super) async fn renew(&self, id: &EffectId, from: Timestamp, until: Timestamp) -> Result<bool> {
@@ -195,13 +198,6 @@ impl Redis {
         let mut script = self.scripts.settle.arg(id.as_str());
         script.key(PREFIX);
         self.run::<i64>("settle an effect", &script).await.map(drop)
-    }
-
-    pub(super) async fn next_due(&self) -> Result<Option<Timestamp>> {
-        let first: Vec<(String, f64)> = self
-            .ask("see which effect is due next", cmd("ZRANGE").arg(key("lanes")).arg(0).arg(0).arg("WITHSCORES"))
-            .await?;
-        Ok(first.first().map(|(_, due)| time(*due as i64)))
     }
 
     pub(super) async fn backlog(&self) -> Result<Backlog> {

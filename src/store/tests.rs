@@ -61,11 +61,16 @@ fn yes(version: u64) -> Committed {
 }
 
 async fn bodies(store: &Store, now: Timestamp) -> Vec<String> {
-    store.claim(now, LEASE, ALL).await.unwrap().into_iter().map(|claimed| claimed.body).collect()
+    store.claim(now, LEASE, ALL).await.unwrap().effects.into_iter().map(|claimed| claimed.body).collect()
+}
+
+/// When something is due next; looked up without a claim.
+async fn next(store: &Store) -> Option<Timestamp> {
+    store.claim(at(0), LEASE, 0).await.unwrap().next
 }
 
 async fn one(store: &Store, now: Timestamp) -> Claimed {
-    let mut claimed = store.claim(now, LEASE, ALL).await.unwrap();
+    let mut claimed = store.claim(now, LEASE, ALL).await.unwrap().effects;
     assert_eq!(claimed.len(), 1, "{claimed:?}");
     claimed.remove(0)
 }
@@ -153,12 +158,12 @@ async fn decisions_share_a_commit_and_none_counts_twice(store: Store) {
 }
 
 async fn a_lane_is_a_queue_and_lanes_do_not_wait(store: Store) {
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(next(&store).await, None);
     let effects = vec![effect("a", "a1"), effect("b", "b1"), effect("a", "a2"), effect("b", "b2")];
     store.commit(decision(0, "{}", effects)).await.unwrap();
-    assert!(store.next_due().await.unwrap().unwrap() <= at(0));
+    assert!(next(&store).await.unwrap() <= at(0));
 
-    let claimed = store.claim(at(0), LEASE, ALL).await.unwrap();
+    let claimed = store.claim(at(0), LEASE, ALL).await.unwrap().effects;
     let [a1, b1] = claimed.as_slice() else { panic!("{claimed:?}") };
     assert_eq!((a1.body.as_str(), a1.attempts, a1.uncertain, a1.created), ("a1", 1, false, at(0)));
     assert_eq!(bodies(&store, at(1)).await, [""; 0], "both are leased");
@@ -166,7 +171,7 @@ async fn a_lane_is_a_queue_and_lanes_do_not_wait(store: Store) {
     store.settle(&b1.id).await.unwrap();
     assert_eq!(bodies(&store, at(1)).await, ["b2"]);
     store.retry(&a1.id, at(60), false).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), Some(at(31)), "the end of b2's lease");
+    assert_eq!(next(&store).await, Some(at(31)), "the end of b2's lease");
     assert_eq!(bodies(&store, at(30)).await, [""; 0], "a2 waits behind a1");
     assert_eq!(bodies(&store, at(60)).await, ["a1", "b2"]);
 }
@@ -175,13 +180,13 @@ async fn the_oldest_are_claimed_first(store: Store) {
     let effects = ["c", "b", "a", "d"].map(|lane| effect(lane, lane));
     store.commit(decision(0, "{}", effects.into())).await.unwrap();
     let claim = async |seconds, most| {
-        let claimed = store.claim(at(seconds), LEASE, most).await.unwrap();
+        let claimed = store.claim(at(seconds), LEASE, most).await.unwrap().effects;
         claimed.into_iter().map(|claimed| (claimed.id, claimed.body)).collect::<Vec<_>>()
     };
     assert!(claim(0, 0).await.is_empty());
     let first = claim(0, 2).await;
     assert_eq!(first.iter().map(|(_, body)| body.as_str()).collect::<Vec<_>>(), ["c", "b"]);
-    assert!(store.next_due().await.unwrap().unwrap() <= at(0), "there are more");
+    assert!(next(&store).await.unwrap() <= at(0), "there are more");
     store.retry(&first[0].0, at(5), false).await.unwrap();
     assert_eq!(claim(5, 2).await.into_iter().map(|(_, body)| body).collect::<Vec<_>>(), ["c", "a"]);
     assert_eq!(bodies(&store, at(5)).await, ["d"]);
@@ -194,7 +199,7 @@ async fn a_key_replaces_only_what_nobody_claimed(store: Store) {
     store.commit(newer).await.unwrap();
     assert_eq!(store.backlog().await.unwrap().count, 3);
 
-    let claimed = store.claim(at(9), LEASE, ALL).await.unwrap();
+    let claimed = store.claim(at(9), LEASE, ALL).await.unwrap().effects;
     assert_eq!((claimed[0].body.as_str(), claimed[0].created), ("new", at(0)), "in the place of the old one");
     assert_eq!(claimed[0].key.as_deref(), Some("k"));
     store.commit(decision(2, "{}", vec![keyed("a", "k", "newer")])).await.unwrap();
@@ -229,7 +234,7 @@ async fn a_renewed_claim_lives_on_and_a_lost_one_is_told(store: Store) {
     assert_eq!(first.until, at(30));
     assert!(store.renew(&first.id, first.until, at(50)).await.unwrap());
     assert_eq!(bodies(&store, at(49)).await, [""; 0]);
-    assert_eq!(store.next_due().await.unwrap(), Some(at(50)));
+    assert_eq!(next(&store).await, Some(at(50)));
     let other = one(&store, at(50)).await;
     assert!(!store.renew(&first.id, at(50), at(90)).await.unwrap(), "somebody else has it now");
     assert!(store.renew(&other.id, other.until, at(90)).await.unwrap());
@@ -529,7 +534,7 @@ async fn play(store: &Store, model: &mut Model, call: Call) {
             let commit = commit_of(model, (app, stale), decisions);
             assert_eq!(store.commit(commit.clone()).await.unwrap(), model.commit(&commit));
         }
-        Call::Claim { most } => model.claim(&store.claim(model.now, LEASE, most).await.unwrap(), most),
+        Call::Claim { most } => model.claim(&store.claim(model.now, LEASE, most).await.unwrap().effects, most),
         Call::Retry { effect, after, uncertain } => {
             let Some((index, id)) = model.known(effect) else { return };
             let due = model.now + SignedDuration::from_secs(after.into());
@@ -593,7 +598,7 @@ async fn compare(store: &Store, model: &mut Model) {
     }
     let oldest = model.queue.iter().map(|queued| queued.created).min();
     assert_eq!(store.backlog().await.unwrap(), Backlog { count: model.queue.len() as u64, oldest });
-    assert_eq!(store.next_due().await.unwrap(), model.next_due());
+    assert_eq!(next(store).await, model.next_due());
 }
 
 mod embedded {
@@ -773,7 +778,7 @@ pub(crate) mod redis {
         let audit = vec!["{\"x\": 1}".to_owned(), "2".to_owned()];
         let commit = of(0, "{1}", vec![Decision { effects, audit, seen: Some("trigger".to_owned()), settle: None }]);
         first.commit(commit.clone()).await.unwrap();
-        let claimed = first.claim(at(0), LEASE, ALL).await.unwrap();
+        let claimed = first.claim(at(0), LEASE, ALL).await.unwrap().effects;
         first.settle(&claimed[2].id).await.unwrap();
         first.retry(&claimed[1].id, at(5), false).await.unwrap();
 
@@ -795,7 +800,7 @@ pub(crate) mod redis {
         }
 
         assert_eq!(second.audit(&app(), 9).await.unwrap(), ["2", "{\"x\": 1}"]);
-        let again = second.claim(at(9), LEASE, ALL).await.unwrap();
+        let again = second.claim(at(9), LEASE, ALL).await.unwrap().effects;
         let shown: Vec<_> = again.iter().map(|c| (c.body.as_str(), c.attempts, c.uncertain)).collect();
         assert_eq!(shown, [("held", 2, true), ("waits", 2, false), ("last", 1, false)]);
         assert_eq!(again[0].id, claimed[0].id, "messages in Slack carry it");

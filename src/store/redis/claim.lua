@@ -1,5 +1,5 @@
 -- Claims the heads of lanes that are due, the oldest of them. ARGV: now, end of the lease (ms), how many at most.
--- Returns for each: id, app, lane, key, whether it has one, body, attempts, uncertain, created, expires.
+-- Returns when a lane is due next (ms; false where there is none), then for each that was claimed: id, app, lane, key, whether it has one, body, attempts, uncertain, created, expires.
 local due = {}
 for _, lane in ipairs(redis.call('ZRANGEBYSCORE', p .. 'lanes', '-inf', ARGV[1])) do
   local head = redis.call('ZRANGE', p .. 'lane:' .. lane, 0, 0, 'WITHSCORES')
@@ -19,4 +19,4 @@ for i = 1, math.min(#due, tonumber(ARGV[3])) do
   if e[4] == '1' and attempts == 1 then redis.call('HDEL', p .. 'unclaimed', place(e[1], e[2], e[3])) end
   claimed[#claimed + 1] = { id, e[1], e[2], e[3], e[4], e[5], tostring(attempts), e[6], e[7], e[8] }
 end
-return claimed
+return { redis.call('ZRANGE', p .. 'lanes', 0, 0, 'WITHSCORES')[2] or false, claimed }
