@@ -118,7 +118,8 @@ impl Mortal {
             }
             std::thread::sleep(moment);
             let runtime = lock(&runtime);
-            if doomed.load(Ordering::Relaxed) {
+            // Who died in another way does not die again, and cuts nobody else off.
+            if doomed.load(Ordering::Relaxed) && runtime.is_some() {
                 last();
                 end(runtime);
             }
@@ -162,6 +163,12 @@ impl Mortal {
     /// Makes it look at GitHub, as a webhook does.
     pub fn look(&self) {
         self.shell.config.apps.keys().for_each(|app| self.shell.look_now(app));
+    }
+
+    /// What it knows of each app.
+    pub fn knows(&self) -> Vec<String> {
+        let known = |name| self.shell.desk(name).expect("a desk").app().document().expect("a document");
+        self.shell.config.apps.keys().map(known).collect()
     }
 
     /// What is left to be done, effect by effect.
