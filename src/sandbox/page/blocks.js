@@ -1,5 +1,5 @@
 // Block Kit as DOM nodes. `on` says what happens at a click: on.press(element, value, button), on.names.
-import { clock, emoji, group, h, mention, mrkdwn } from "/markup.js";
+import { date, emoji, group, h, mention, mrkdwn } from "/markup.js";
 
 /** A `plain_text` or `mrkdwn` object. */
 function text(object, names) {
@@ -55,7 +55,7 @@ function word(one, names) {
     channel: () => [h("span.mention", {}, `#${names.channels[one.channel_id] ?? "unknown"}`)],
     broadcast: () => [h("span.mention.me", {}, `@${one.range}`)],
     emoji: () => [emoji(one.name)],
-    date: () => [h("time", {}, clock(new Date(one.timestamp * 1000)))],
+    date: () => [date(["", one.timestamp, one.format, one.url], one.fallback, names)],
   }[one.type];
   let nodes = show?.() ?? [];
   const style = one.style ?? {};

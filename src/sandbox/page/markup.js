@@ -118,7 +118,7 @@ export const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
 export const day = (at) => at.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long" });
 
 /** `<!date^seconds^{date_short_pretty} {time}^link|fallback>`. */
-function date([, seconds, format, link], fallback, names) {
+export function date([, seconds, format, link], fallback, names) {
   const at = new Date(Number(seconds) * 1000);
   if (Number.isNaN(at.getTime())) return fallback ?? "";
   const [days, now] = [new Date(at).setHours(0, 0, 0, 0), new Date(names.now).setHours(0, 0, 0, 0)];
