@@ -86,11 +86,13 @@ pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
     let mut hands = Hands::default();
     while !shutdown.is_cancelled() {
         let free = HANDS.saturating_sub(hands.held());
-        let Claims { effects, next } =
-            shell.store.claim(shell.clock.now(), LEASE, free).await.unwrap_or_else(|error| {
+        let Claims { effects, next } = match free {
+            0 => Claims::default(),
+            _ => shell.store.claim(shell.clock.now(), LEASE, free).await.unwrap_or_else(|error| {
                 error!("could not claim effects: {error:#}");
-                Claims { effects: Vec::new(), next: None }
-            });
+                Claims::default()
+            }),
+        };
         let full = effects.len() >= free as usize;
         for claimed in effects {
             let Some(until) = hands.take(&claimed) else { continue };
@@ -100,7 +102,7 @@ pub async fn run(shell: Arc<Shell>, shutdown: CancellationToken) {
                 shell.changed.notify_one();
             });
         }
-        // With all hands full nothing can be begun: one that becomes free says so.
+        // With all hands full there is nothing to look up: one that becomes free says so.
         let nap = if full { NAP } else { nap(next, shell.clock.now()) };
         tokio::select! {
             () = shell.changed.notified() => {}

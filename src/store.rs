@@ -200,7 +200,7 @@ impl fmt::Debug for Claimed {
 }
 
 /// What is to be performed, now and next.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims {
     /// Now, the oldest first.
     pub effects: Vec<Claimed>,

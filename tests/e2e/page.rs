@@ -235,7 +235,7 @@ async fn a_story_is_played_by_clicking() {
     succeed(&browser, &["Docker Hub", "Staging", "Staging (WebSocket)"]).await;
     let notice = browser.reads(MESSAGE, "h · run 813").await;
     assert!(notice.contains("Ships 2 changes"), "{notice}");
-    browser.reads(MESSAGE, "On Staging and Staging (WebSocket) since").await;
+    browser.reads(MESSAGE, "On Staging and Staging (WebSocket) since today ").await;
     browser.click("thread-open").await;
     browser.reads("#thread-log", "was replaced when @Ben merged").await;
     browser.picture("3-thread").await;

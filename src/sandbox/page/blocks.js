@@ -55,7 +55,7 @@ function word(one, names) {
     channel: () => [h("span.mention", {}, `#${names.channels[one.channel_id] ?? "unknown"}`)],
     broadcast: () => [h("span.mention.me", {}, `@${one.range}`)],
     emoji: () => [emoji(one.name)],
-    date: () => [date(["", one.timestamp, one.format, one.url], one.fallback, names)],
+    date: () => [date(one, names)],
   }[one.type];
   let nodes = show?.() ?? [];
   const style = one.style ?? {};

@@ -101,7 +101,10 @@ function reference(inner, names) {
   if (target.startsWith("@")) return mention(target.slice(1), names);
   if (target.startsWith("#")) return h("span.mention", {}, `#${names.channels[target.slice(1)] ?? label ?? "unknown"}`);
   if (target.startsWith("!subteam^")) return group(target.slice(9), names);
-  if (target.startsWith("!date^")) return date(target.split("^"), label, names);
+  if (target.startsWith("!date^")) {
+    const [, timestamp, format, url] = target.split("^");
+    return date({ timestamp, format, url, fallback: label }, names);
+  }
   if (target.startsWith("!")) return h("span.mention.me", {}, `@${target.slice(1)}`);
   return anchor(unescape(target), label ?? unescape(target));
 }
@@ -117,9 +120,9 @@ export const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
 /** A day in words. */
 export const day = (at) => at.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long" });
 
-/** `<!date^seconds^{date_short_pretty} {time}^link|fallback>`. */
-export function date([, seconds, format, link], fallback, names) {
-  const at = new Date(Number(seconds) * 1000);
+/** A `date` of rich text, or `<!date^seconds^{date_short_pretty} {time}^link|fallback>`. */
+export function date({ timestamp, format, url, fallback }, names) {
+  const at = new Date(Number(timestamp) * 1000);
   if (Number.isNaN(at.getTime())) return fallback ?? "";
   const [days, now] = [new Date(at).setHours(0, 0, 0, 0), new Date(names.now).setHours(0, 0, 0, 0)];
   const short = at.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
@@ -130,6 +133,5 @@ export function date([, seconds, format, link], fallback, names) {
     date_long: day(at), date_long_pretty: near ?? day(at), ago: short,
   };
   const text = format.replace(/\{(\w+)\}/g, (all, key) => words[key] ?? all);
-  const title = at.toString();
-  return link ? h("a", { href: link, title, target: "_blank", rel: "noreferrer" }, text) : h("time", { title }, text);
+  return h("time", { title: at.toString() }, url ? anchor(url, text) : text);
 }

@@ -1,5 +1,6 @@
 -- Claims the heads of lanes that are due, the oldest of them. ARGV: now, end of the lease (ms), how many at most.
--- Returns when a lane is due next (ms; false where there is none), then for each that was claimed: id, app, lane, key, whether it has one, body, attempts, uncertain, created, expires.
+-- Returns when a lane is due next (ms; false where there is none), then for each that was claimed: id, app, lane, key, whether it has one,
+-- body, attempts, uncertain, created, expires.
 local due = {}
 for _, lane in ipairs(redis.call('ZRANGEBYSCORE', p .. 'lanes', '-inf', ARGV[1])) do
   local head = redis.call('ZRANGE', p .. 'lane:' .. lane, 0, 0, 'WITHSCORES')

@@ -90,6 +90,8 @@ impl Mortal {
 
     /// Dies: when this returns, nothing of it is left.
     pub async fn kill(self) {
+        // Whoever waits for a write to kill it at would cut off the next one.
+        self.spare();
         let Self { runtime, shell, task, .. } = self;
         drop((shell, task));
         down(runtime).await;
@@ -118,8 +120,7 @@ impl Mortal {
             }
             std::thread::sleep(moment);
             let runtime = lock(&runtime);
-            // Who died in another way does not die again, and cuts nobody else off.
-            if doomed.load(Ordering::Relaxed) && runtime.is_some() {
+            if doomed.load(Ordering::Relaxed) {
                 last();
                 end(runtime);
             }

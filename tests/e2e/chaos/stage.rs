@@ -636,11 +636,12 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Waits for so many looks of the bot after which nothing is left to do, and for one more that brings no news: what follows from a
-    /// look changes what the next one sees.
+    /// Waits for looks of the bot after which nothing is left to do: at least so many, and until one brings no news, since what follows from
+    /// a look changes what the next one sees.
     async fn settle_within(&mut self, looks: usize, most: Duration) -> bool {
         let until = tokio::time::Instant::now() + most;
-        for look in 1.. {
+        let mut left = looks;
+        loop {
             let since = self.sandbox.clock.now();
             let known = self.bot.as_ref().map(Mortal::knows);
             self.bot.iter().for_each(Mortal::look);
@@ -654,11 +655,11 @@ impl<'a> Stage<'a> {
                 }
                 tokio::time::sleep(Duration::from_millis(15)).await;
             }
-            if look >= looks && self.bot.as_ref().map(Mortal::knows) == known {
+            left = left.saturating_sub(1);
+            if left == 0 && self.bot.as_ref().map(Mortal::knows) == known {
                 return true;
             }
         }
-        false
     }
 
     /// Nothing is wrong any more; everybody comes to rest.
