@@ -1,7 +1,7 @@
 //! The inbox: what people type and click. A question is answered from memory, in the acknowledgement itself where Slack takes one.
 //! What may change something is committed first: "acknowledged" means "remembered".
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,6 @@ use crate::deploy::form::{Filled, Form, Remarks, View};
 use crate::deploy::message::{Message, Press, What};
 use crate::deploy::name::{AppName, RequestId, SlackId};
 use crate::questions;
-use crate::recent::Recent;
 use crate::shell::Shell;
 use crate::slack::inbound::{self, Home, Inbound};
 use crate::slack::socket::{Envelope, Verdict};
@@ -25,9 +24,6 @@ use crate::telemetry;
 
 /// Slack waits three seconds for an acknowledgement; a commit that takes longer than this has failed.
 const COMMIT: Duration = Duration::from_millis(2_500);
-
-/// Forms of which it is known that they were opened: Slack may deliver a wish twice within moments.
-const OPENED: usize = 64;
 
 /// The longest pause between two tries of an answer.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -39,8 +35,6 @@ pub struct Inbox {
     home: Home,
     later: TaskTracker,
     closing: CancellationToken,
-    /// The requests that opened the latest forms.
-    opened: Arc<Mutex<Recent>>,
 }
 
 /// How something was asked; it decides what an acknowledgement can say (`facts/slack.md` 1.6).
@@ -64,13 +58,7 @@ struct Asked {
 impl Inbox {
     /// An inbox for the bot's own workspace.
     pub fn new(shell: Arc<Shell>, home: Home) -> Self {
-        Self {
-            shell,
-            home,
-            later: TaskTracker::new(),
-            closing: CancellationToken::new(),
-            opened: Arc::new(Mutex::new(Recent::new(OPENED))),
-        }
+        Self { shell, home, later: TaskTracker::new(), closing: CancellationToken::new() }
     }
 
     /// Lets the answers that are being given end; those that fail now are not tried again.
@@ -214,18 +202,9 @@ impl Inbox {
         Verdict::Ack
     }
 
-    /// Whether a form was opened for that request; from now on one was. A trigger opens one form, and who came second with it would take
-    /// the request away from the form that is open.
-    fn has_opened(&self, id: &RequestId) -> bool {
-        !self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id.as_str())
-    }
-
     /// The trigger lives for three seconds, so a form is opened at once; one that was not opened is simply clicked again.
     fn open(&self, form: Form, asked: Asked) -> Verdict {
         let Ok(desk) = self.shell.desk(form.app()) else { return Verdict::Ack };
-        if self.has_opened(&asked.id) {
-            return Verdict::Ack;
-        }
         let shell = self.shell.clone();
         self.later.spawn(async move {
             let view = desk.app().view(&form, shell.clock.now());
@@ -239,14 +218,19 @@ impl Inbox {
     /// Opens a form that still has to find out what is true, before the trigger dies; what it shows is decided like any answer.
     fn choose(&self, app: AppName, asked: Asked) -> Verdict {
         let Ok(desk) = self.shell.desk(&app) else { return Verdict::Ack };
-        if self.has_opened(&asked.id) {
-            return Verdict::Ack;
-        }
         let (shell, closing) = (self.shell.clone(), self.closing.clone());
         self.later.spawn(async move {
             let form = Form::Redeploy { app: app.clone(), cancels: None };
             let opened = shell.slack.open_form(&asked.trigger, &form, &View::loading(format!("Redeploy {app}"))).await;
-            let view = opened.inspect_err(|error| warn!("could not open a form: {error}")).ok();
+            let view = match opened {
+                Ok(Some(view)) => Some(view),
+                // Whoever opened it asks; asked from here, what is to be shown would have no form to go to.
+                Ok(None) => return,
+                Err(error) => {
+                    warn!("could not open a form: {error}");
+                    None
+                }
+            };
             let reply = Reply { view, ..asked.reply };
             let action = Action::Dispatch(Dispatch::Choose);
             let request = Request { id: asked.id, app: app.clone(), by: asked.user, action, reply: reply.clone() };

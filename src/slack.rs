@@ -341,11 +341,15 @@ impl Slack {
         self.wire.post("chat.postEphemeral", &body).await.map(|Nothing {}| ())
     }
 
-    /// Opens a form; the trigger lives for 3 seconds. Gives the id by which it can be changed.
-    pub async fn open_form(&self, trigger: &str, form: &Form, view: &View) -> Result<String, SlackError> {
+    /// Opens a form; the trigger lives for 3 seconds. Gives the id by which it can be changed; `None` where the trigger opened one
+    /// already: Slack may deliver a wish twice, to two sockets or to two replicas, and takes a trigger once.
+    pub async fn open_form(&self, trigger: &str, form: &Form, view: &View) -> Result<Option<String>, SlackError> {
         let body = Shown { trigger_id: Some(trigger), view_id: None, view: blocks::modal(form, view) };
-        let opened: Opened = self.wire.post("views.open", &body).await?;
-        Ok(opened.view.id)
+        match self.wire.post::<Opened>("views.open", &body).await {
+            Ok(opened) => Ok(Some(opened.view.id)),
+            Err(SlackError::Refused { code }) if code == "exchanged_trigger_id" => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Changes a form that stands open. Nothing is to be done where it was closed.

@@ -257,7 +257,7 @@ async fn forms_and_answers_for_one_person_are_sent() {
     let fake = answering(200, json!({ "ok": true, "view": { "id": "V1" }, "channel": { "id": "D1" } })).await;
     let slack = fake.slack();
     let (form, view) = (Form::Hold("h".into()), View::loading("Hold h"));
-    assert_eq!(slack.open_form("1.2.a", &form, &view).await.unwrap(), "V1");
+    assert_eq!(slack.open_form("1.2.a", &form, &view).await.unwrap().unwrap(), "V1");
     slack.change_form("V1", &form, &view).await.unwrap();
     assert_eq!(fake.calls_of("views.update")[0].body["view_id"], "V1");
     assert_eq!(slack.direct(&SlackId::new("U1")).await.unwrap(), "D1");

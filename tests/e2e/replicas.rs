@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use lockkeeper::sandbox::slack::Fault;
+
 use crate::process::{Process, Start};
 use crate::redis::Redis;
 use crate::town::{DEPLOYS, SETTINGS, Town, until};
@@ -127,4 +129,23 @@ async fn a_rolling_restart_loses_nothing() {
         assert_eq!(harbour.notices(said), 1, "{said}");
     }
     harbour.close(vec![first, second]).await;
+}
+
+/// Slack takes a trigger from one of them. The other must not ask what the form is to show: it could not be shown in any.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_that_both_are_handed_opens_one_form_that_is_filled() {
+    let harbour = Harbour::open().await;
+    let bots = vec![harbour.bot().await, harbour.bot().await];
+    harbour.heard_after_merge("Fix RPC").await;
+    let workspace = &harbour.town.sandbox.workspace;
+    workspace.fault(Fault::DeliverTwice { on: true });
+    for _ in 0..10 {
+        workspace.command("UBEN", DEPLOYS, "redeploy h").await.expect("an ack");
+        let filled = || workspace.views("UBEN").pop().filter(|view| view.reads().contains("deploys it anew"));
+        let view = until("the form to be filled", || async { filled() }).await;
+        workspace.close_view("UBEN", &view.id).await.expect("closed");
+    }
+    let refused = workspace.count_calls(|call| call.method == "views.open" && call.answer["ok"] == false);
+    assert!(refused > 0, "both got it at least once");
+    harbour.close(bots).await;
 }

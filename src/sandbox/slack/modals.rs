@@ -53,7 +53,11 @@ fn shown(view: &View) -> Value {
 }
 
 fn pull(state: &mut State, args: &Args) -> Result<String, Refused> {
-    state.pull(args.str("trigger_id")).map_err(|error| Refused::blame(error, "a trigger_id is good once and for 3 s"))
+    state.pull(args.str("trigger_id")).map_err(|error| match error {
+        // Two replicas that were handed the same click do not know of each other.
+        "exchanged_trigger_id" => Refused::because(error),
+        _ => Refused::blame(error, "a trigger_id is good for 3 s"),
+    })
 }
 
 fn view(state: &mut State, args: &Args) -> Result<Value, Refused> {

@@ -32,7 +32,7 @@ pub struct Evidence<'a> {
     pub rang: Vec<(String, String)>,
     /// The audit log of each app, oldest first.
     pub audit: Vec<Vec<Value>>,
-    /// Who was told that nothing can be written down, or heard so from a form.
+    /// Who was told that nothing can be written down, or heard so from a form, or would have been if the bot had not died.
     pub unwritten: Vec<Unwritten>,
     before: &'a BTreeSet<u64>,
     wrong: Vec<String>,
@@ -83,7 +83,7 @@ impl<'a> Evidence<'a> {
         };
         let mut audit = Vec::new();
         for site in &stage.plan.sites {
-            let store = &stage.bot.as_ref().expect("a bot").shell().store;
+            let store = &stage.bots.first().expect("a bot").shell().store;
             let lines = store.audit(&AppName::new(site.app), 10_000).await.expect("an audit log");
             audit.push(lines.iter().rev().map(|line| serde_json::from_str(line).expect("JSON")).collect());
         }
@@ -97,12 +97,20 @@ impl<'a> Evidence<'a> {
         let told = workspace.answers().into_iter().filter(|told| told.reads().contains("cannot write anything down"));
         // One that came, and was sent again since nobody said so, is one.
         let told: BTreeMap<String, Answer> = told.map(|told| (told.path.clone(), told)).collect();
-        let unwritten = told.into_values().map(|told| Unwritten {
+        let untold = stage.excused.iter().filter(|one| !told.contains_key(&one.path)).map(|one| Unwritten {
+            who: one.user.clone(),
+            asked: one.asked.clone(),
+            // Of whichever app.
+            told: stage.plan.sites.iter().map(|site| site.repo).collect::<Vec<_>>().join(" "),
+            nothing: false,
+        });
+        let mut unwritten: Vec<Unwritten> = untold.collect();
+        unwritten.extend(told.into_values().map(|told| Unwritten {
             nothing: told.reads().contains("right now, so nothing was done"),
             who: told.user,
             asked: told.asked,
             told: Value::from(told.blocks).to_string(),
-        });
+        }));
         Self {
             plan: stage.plan,
             asks: stage.asks.lock().expect("no panic").clone(),
@@ -118,7 +126,7 @@ impl<'a> Evidence<'a> {
             },
             rang: workspace.mentions().into_iter().map(|(who, _, ts)| (who, ts)).collect(),
             audit,
-            unwritten: unwritten.collect(),
+            unwritten,
             before: &stage.before,
             wrong: Vec::new(),
         }

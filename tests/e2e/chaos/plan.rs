@@ -57,6 +57,8 @@ pub struct Plan {
     pub sites: Vec<&'static Site>,
     /// On a Redis that may go away, else on the embedded store.
     pub redis: bool,
+    /// Bots that share it.
+    pub replicas: usize,
     pub four_eyes: bool,
     pub require_tested: &'static str,
     /// Whether the next one follows at once, before the bot can look.
@@ -115,7 +117,7 @@ pub enum Step {
         nth: u32,
         only: &'static str,
     },
-    /// The bot dies at once, or in the middle of a call; it is started again so many steps later.
+    /// The bot (of two the one that is up longer) dies at once, or in the middle of a call; it is started again so many steps later.
     Kill {
         at: Moment,
         down: usize,
@@ -258,7 +260,8 @@ impl Plan {
                 }
             }
         }
-        Self { seed, sites, redis, four_eyes, require_tested, steps }
+        let replicas = if redis && rng.bool() { 2 } else { 1 };
+        Self { seed, sites, redis, replicas, four_eyes, require_tested, steps }
     }
 
     /// The settings of its bot.
@@ -481,7 +484,11 @@ fn moment(rng: &mut Rng) -> Moment {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let apps: Vec<&str> = self.sites.iter().map(|site| site.app).collect();
-        let store = if self.redis { "Redis" } else { "the embedded store" };
+        let store = match (self.redis, self.replicas) {
+            (false, _) => "the embedded store",
+            (true, 1) => "Redis",
+            (true, _) => "Redis, two bots",
+        };
         writeln!(
             f,
             "seed {}: {} on {store}, four_eyes {}, require_tested {}",

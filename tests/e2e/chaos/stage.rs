@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lockkeeper::config::{Config, Polling};
 use lockkeeper::sandbox::Sandbox;
-use lockkeeper::sandbox::slack::{Fault, MessageRef, Role, Workspace};
+use lockkeeper::sandbox::slack::{Fault, MessageRef, Role, Unanswered, Workspace};
 use lockkeeper::sandbox::world::{Act, FaultKind};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -79,12 +80,13 @@ pub enum Happened {
 pub struct Stage<'a> {
     pub plan: &'a Plan,
     pub sandbox: Sandbox,
-    pub bot: Option<Mortal>,
+    /// Those that are alive, the oldest first: it dies next.
+    pub bots: Vec<Mortal>,
     pub asks: Arc<Mutex<Vec<Ask>>>,
     /// What happened, and how many requests GitHub had seen by then.
     pub happened: Vec<(usize, Happened)>,
-    /// Questions that were asked just before the bot died; they were never to survive that.
-    pub excused: BTreeSet<String>,
+    /// What was asked just before the bot died, and was never to survive that.
+    pub excused: Vec<Unanswered>,
     pub wrong: Vec<String>,
     /// The runs that there were before the bot looked.
     pub before: BTreeSet<u64>,
@@ -116,10 +118,10 @@ impl<'a> Stage<'a> {
         let mut stage = Self {
             plan,
             sandbox,
-            bot: None,
+            bots: Vec::new(),
             asks: Arc::default(),
             happened: Vec::new(),
-            excused: BTreeSet::new(),
+            excused: Vec::new(),
             wrong: Vec::new(),
             before: BTreeSet::new(),
             stalled: Arc::default(),
@@ -162,20 +164,26 @@ impl<'a> Stage<'a> {
 
     async fn start(&mut self) {
         self.down = None;
-        match Mortal::start(self.config(), self.sandbox.clock.clone(), &self.diary).await {
-            Ok(bot) => self.bot = Some(bot),
-            Err(why) => self.wrong.push(why),
+        while self.bots.len() < self.plan.replicas && self.wrong.is_empty() {
+            match Mortal::start(self.config(), self.sandbox.clock.clone(), &self.diary).await {
+                Ok(bot) => self.bots.push(bot),
+                Err(why) => self.wrong.push(why),
+            }
         }
     }
 
     /// Plays the whole plan, until all is at rest again.
     pub async fn play(&mut self) {
         for (step, rush) in self.plan.steps.clone() {
-            self.act(Act::Pass { seconds: 3 });
+            self.pretend_time_passed(3);
             self.step(step).await;
             self.return_of_the_dead().await;
             if !rush {
                 self.settle_within(1, A_MOMENT).await;
+                if self.plan.replicas > 1 {
+                    // Claims are renewed in real time.
+                    tokio::time::sleep(A_MOMENT / 2).await;
+                }
             }
             self.look_around().await;
             if !self.wrong.is_empty() {
@@ -487,9 +495,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn arrange_death(&mut self, at: &Moment, down: usize) {
-        if self.armed.is_some() || self.bot.is_none() {
-            return;
-        }
+        let Some(bot) = self.bots.first().filter(|_| self.armed.is_none()) else { return };
         match at {
             Moment::Now => return self.kill(down).await,
             Moment::Written { nth, micros } => {
@@ -498,13 +504,13 @@ impl<'a> Stage<'a> {
                 let workspace = self.sandbox.workspace.clone();
                 let last = move || cut_off(&workspace);
                 let written = move || std::fs::metadata(&log).and_then(|file| Ok((file.len(), file.modified()?))).ok();
-                self.bot.iter().for_each(|bot| bot.dies_at(written.clone(), *nth, moment, last.clone()));
+                bot.dies_at(written, *nth, moment, last);
             }
             Moment::Acked { nth } => {
                 let (workspace, its) = (self.sandbox.workspace.clone(), self.sandbox.workspace.clone());
                 let last = move || cut_off(&workspace);
                 let acked = move || its.acks().len();
-                self.bot.iter().for_each(|bot| bot.dies_at(acked.clone(), *nth, Duration::ZERO, last.clone()));
+                bot.dies_at(acked, *nth, Duration::ZERO, last);
             }
             Moment::Slack { method, nth, done } => {
                 let method = (*method).to_owned();
@@ -522,20 +528,20 @@ impl<'a> Stage<'a> {
 
     async fn kill(&mut self, down: usize) {
         self.armed = None;
-        let Some(bot) = self.bot.take() else { return };
+        let Some(bot) = self.oldest() else { return };
         cut_off(&self.sandbox.workspace);
         bot.kill().await;
         self.sandbox.workspace.fault(Fault::RefuseConnections { on: false });
         self.note(Happened::Killed);
         self.excuse().await;
-        self.pretend_time_passed().await;
+        self.forget_the_dead();
         self.down = Some(down);
         if down == 0 {
             self.start().await;
         }
     }
 
-    /// A question is answered from memory, so it is lost with the memory.
+    /// A question is answered from memory, so it is lost with the memory; and so is, while Redis is away, that nothing can be written down.
     async fn excuse(&mut self) {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let lost = self.sandbox.workspace.unanswered();
@@ -543,24 +549,35 @@ impl<'a> Stage<'a> {
         let is_question = |asked: &str| {
             asked.is_empty() || questions.iter().any(|word| asked.starts_with(word)) || asked.contains("changes")
         };
-        self.excused.extend(lost.into_iter().filter(|one| is_question(&one.asked)).map(|one| one.path));
+        let away = self.redis_away.is_some();
+        self.excused.extend(lost.into_iter().filter(|one| away || is_question(&one.asked)));
     }
 
     /// A claim and the lead of a dead replica end by themselves after a while.
-    async fn pretend_time_passed(&mut self) {
+    fn forget_the_dead(&mut self) {
+        self.pretend_time_passed(13);
         let Some(redis) = self.redis.as_ref().filter(|_| self.redis_away.is_none()) else { return };
-        self.sandbox.world.act(Act::Pass { seconds: 13 }).expect("time passes");
         let client = ::redis::Client::open(redis.url()).expect("an address");
         let mut connection = client.get_connection().expect("a Redis");
         ::redis::cmd("DEL").arg("lockkeeper:leader").exec(&mut connection).expect("a key");
     }
 
+    /// Not far where there are two: what one has in hand would seem to be given up, and the other would take it.
+    fn pretend_time_passed(&mut self, seconds: u64) {
+        let alone = self.plan.replicas == 1 || self.bots.is_empty();
+        self.act(Act::Pass { seconds: if alone { seconds } else { 1 } });
+    }
+
+    fn oldest(&mut self) -> Option<Mortal> {
+        (!self.bots.is_empty()).then(|| self.bots.remove(0))
+    }
+
     async fn restart(&mut self) {
-        let Some(bot) = self.bot.take() else { return };
+        self.armed = None;
+        let Some(bot) = self.oldest() else { return };
         if let Err(why) = bot.stop().await {
             self.wrong.push(why);
         }
-        self.armed = None;
         self.excuse().await;
         self.start().await;
     }
@@ -602,11 +619,11 @@ impl<'a> Stage<'a> {
     /// Lets the bot die where that was arranged.
     async fn watch(&mut self) {
         if let Some((hung, down)) = self.armed
-            && (self.hung() > hung || self.bot.as_ref().is_some_and(Mortal::is_dead))
+            && (self.hung() > hung || self.bots.first().is_some_and(Mortal::is_dead))
         {
             self.kill(down).await;
         }
-        if self.bot.as_ref().is_some_and(Mortal::is_broken) {
+        if self.bots.iter().any(Mortal::is_broken) {
             self.wrong.push("the bot broke by itself".to_owned());
         }
     }
@@ -628,12 +645,22 @@ impl<'a> Stage<'a> {
 
     async fn settle(&mut self) {
         if !self.settle_within(2, REST).await && self.wrong.is_empty() {
-            let left = match &self.bot {
+            let left = match self.bots.first() {
                 Some(bot) => bot.left().await,
                 None => "no bot".to_owned(),
             };
             self.wrong.push(format!("the outbox is not empty, or nobody looks: {left}"));
         }
+    }
+
+    /// Whether nothing is left to do, and whoever leads has seen GitHub since.
+    async fn is_settled(&self, since: Timestamp) -> bool {
+        for bot in &self.bots {
+            if bot.is_settled(since).await {
+                return true;
+            }
+        }
+        false
     }
 
     /// Waits for looks of the bot after which nothing is left to do: at least so many, and until one brings no news, since what follows from
@@ -643,20 +670,20 @@ impl<'a> Stage<'a> {
         let mut left = looks;
         loop {
             let since = self.sandbox.clock.now();
-            let known = self.bot.as_ref().map(Mortal::knows);
-            self.bot.iter().for_each(Mortal::look);
+            let known: Vec<_> = self.bots.iter().map(Mortal::knows).collect();
+            self.bots.iter().for_each(Mortal::look);
             loop {
                 self.watch().await;
-                let Some(bot) = self.bot.as_ref().filter(|_| tokio::time::Instant::now() < until) else {
+                if self.bots.is_empty() || tokio::time::Instant::now() > until {
                     return false;
-                };
-                if bot.is_settled(since).await {
+                }
+                if self.is_settled(since).await {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(15)).await;
             }
             left = left.saturating_sub(1);
-            if left == 0 && self.bot.as_ref().map(Mortal::knows) == known {
+            if left == 0 && self.bots.iter().map(Mortal::knows).eq(known) {
                 return true;
             }
         }
@@ -666,16 +693,17 @@ impl<'a> Stage<'a> {
     async fn come_to_rest(&mut self) {
         self.act(Act::ClearFaults);
         self.sandbox.workspace.clear_faults();
-        self.bot.iter().for_each(Mortal::spare);
+        self.bots.iter().for_each(Mortal::spare);
         self.watch().await;
         if let Some((asleep, _)) = self.redis_away {
             self.find_redis(asleep).await;
         }
-        if self.bot.is_none() {
-            self.start().await;
+        if self.plan.replicas > 1 {
+            self.stop().await;
         }
         // A limit of GitHub's has to run out.
-        self.act(Act::Pass { seconds: 61 });
+        self.pretend_time_passed(61);
+        self.start().await;
         let everybody = async { while self.people.join_next().await.is_some() {} };
         if tokio::time::timeout(Duration::from_secs(20), everybody).await.is_err() {
             self.wrong.push("somebody waits for Slack for ever".to_owned());
@@ -720,13 +748,18 @@ impl<'a> Stage<'a> {
 
     /// Ends the story.
     pub async fn close(mut self) -> Vec<String> {
-        if let Some(bot) = self.bot.take()
-            && let Err(why) = bot.stop().await
-        {
-            self.wrong.push(why);
-        }
+        self.stop().await;
         self.sandbox.close().await;
         self.wrong
+    }
+
+    /// Ends all bots in peace.
+    async fn stop(&mut self) {
+        while let Some(bot) = self.oldest() {
+            if let Err(why) = bot.stop().await {
+                self.wrong.push(why);
+            }
+        }
     }
 }
 
