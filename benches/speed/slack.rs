@@ -260,16 +260,18 @@ impl Slack {
 
     /// Drops a socket; how many commands were on it without an ack.
     pub fn cut(&self) -> usize {
-        let Some(id) = self.oldest() else { return 0 };
-        self.order(id, Order::Drop);
-        lock(&self.state.flights).iter().filter(|flight| flight.line == id && flight.acked.is_none()).count()
+        self.lose(Order::Drop)
     }
 
-    /// Lets nothing pass on a socket any more.
-    pub fn silence(&self) {
-        if let Some(id) = self.oldest() {
-            self.order(id, Order::GoSilent);
-        }
+    /// Lets nothing pass on a socket any more; how many commands were on it without an ack.
+    pub fn silence(&self) -> usize {
+        self.lose(Order::GoSilent)
+    }
+
+    fn lose(&self, order: Order) -> usize {
+        let Some(id) = self.oldest() else { return 0 };
+        self.order(id, order);
+        lock(&self.state.flights).iter().filter(|flight| flight.line == id && flight.acked.is_none()).count()
     }
 
     /// Is away, all sockets dropped, or comes back.
