@@ -161,13 +161,19 @@ async fn work(shell: &Shell, claimed: Claimed, until: Arc<AtomicI64>) {
 
 /// Keeps a claim alive; ends once it is lost.
 async fn lost(shell: &Shell, id: EffectId, until: Arc<AtomicI64>) {
+    let end = || Timestamp::from_millisecond(until.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN);
     loop {
-        tokio::time::sleep(RENEW).await;
-        let from = Timestamp::from_millisecond(until.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN);
-        let next = shell.clock.now() + LEASE;
-        if next - LEASE >= from {
+        // Looked at on both sides of each wait: this process may have slept in any.
+        let left = Duration::try_from(end().duration_since(shell.clock.now())).unwrap_or_default();
+        if left.is_zero() {
             return;
         }
+        tokio::time::sleep(RENEW.min(left)).await;
+        let (from, now) = (end(), shell.clock.now());
+        if now >= from {
+            return;
+        }
+        let next = now + LEASE;
         match shell.store.renew(&id, from, next).await {
             Ok(true) => until.store(next.as_millisecond(), Ordering::Relaxed),
             Ok(false) => return,
