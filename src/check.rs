@@ -59,16 +59,7 @@ async fn check_redis(url: &SecretString, findings: &mut Findings) {
     let Some(redis) = findings.take("REDIS_URL", Redis::new(url)) else { return };
     let Some(fitness) = findings.take("Redis", redis.fitness().await) else { return };
     findings.of("Redis answers and keeps what it is given", fitness.keeps());
-    if fitness.policy.is_none() {
-        findings.note(
-            "Redis does not say what it does when its memory is full: make sure that maxmemory-policy is noeviction",
-        );
-    }
-    if !fitness.appends {
-        findings.note(
-            "Redis writes no append-only file, so a crash may lose decisions: appendonly yes, and appendfsync always to lose none",
-        );
-    }
+    fitness.advice().iter().for_each(|advice| findings.note(advice));
 }
 
 /// Whether GitHub's deliveries arrive can only be seen at GitHub; what is set up here can be said.

@@ -28,6 +28,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::config::Config;
 use crate::deploy::name::AppName;
@@ -351,14 +352,17 @@ impl Store {
         }
     }
 
-    /// Whether it would keep what it is given.
+    /// Whether it would keep what it is given; what its owner would want to know is logged.
     ///
     /// # Errors
     /// When it would throw things away; being away is no error.
     pub async fn fit(&self) -> Result<()> {
         match self {
             Self::Embedded(_) => Ok(()),
-            Self::Redis(store) => store.fitness().await.map_or(Ok(()), |fitness| fitness.keeps()),
+            Self::Redis(store) => store.fitness().await.map_or(Ok(()), |fitness| {
+                fitness.advice().iter().for_each(|advice| warn!("{advice}"));
+                fitness.keeps()
+            }),
         }
     }
 

@@ -81,7 +81,9 @@ impl Redis {
         let policy = cmd("CONFIG").arg("GET").arg("maxmemory-policy").to_owned();
         let policy: Vec<String> = self.ask("read Redis's settings", &policy).await.unwrap_or_default();
         let info: String = self.ask("read Redis's state", cmd("INFO").arg("persistence")).await?;
-        Ok(Fitness { policy: policy.into_iter().nth(1), appends: info.contains("aof_enabled:1") })
+        let shown = self.when(Instant::now()).await?;
+        let ahead = SignedDuration::from_millis(Timestamp::now().as_millisecond().saturating_sub(shown));
+        Ok(Fitness { policy: policy.into_iter().nth(1), appends: info.contains("aof_enabled:1"), ahead })
     }
 
     pub(super) async fn load(&self, app: &AppName) -> Result<Option<(Version, String)>> {
@@ -228,6 +230,9 @@ impl Redis {
     }
 }
 
+/// Clocks that are further apart than this are not set by NTP.
+const APART: SignedDuration = SignedDuration::from_secs(2);
+
 /// How Redis keeps what it is given, as far as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fitness {
@@ -235,9 +240,27 @@ pub struct Fitness {
     pub policy: Option<String>,
     /// Whether it writes an append-only file: without one, a crash loses up to an hour.
     pub appends: bool,
+    /// How far this machine's clock is ahead of Redis's.
+    pub ahead: SignedDuration,
 }
 
 impl Fitness {
+    /// What its owner would want to know.
+    pub fn advice(&self) -> Vec<String> {
+        let policy = self.policy.is_none().then(|| {
+            "Redis does not say what it does when its memory is full: make sure that maxmemory-policy is noeviction"
+                .to_owned()
+        });
+        let appends = (!self.appends).then(|| {
+            "Redis writes no append-only file, so a crash may lose decisions: appendonly yes, and appendfsync always to lose none".to_owned()
+        });
+        let clocks = (self.ahead.abs() >= APART).then(|| {
+            let (seconds, side) = (self.ahead.abs().as_secs(), if self.ahead.is_positive() { "ahead of" } else { "behind" });
+            format!("this machine’s clock is {seconds} s {side} Redis’s: set both by NTP. Replicas whose clocks are more than 9 s apart take each other’s work for abandoned")
+        });
+        [policy, appends, clocks].into_iter().flatten().collect()
+    }
+
     /// # Errors
     /// When it would throw away what it was given: a decision, a dedupe key.
     pub fn keeps(&self) -> Result<()> {

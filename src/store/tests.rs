@@ -813,14 +813,17 @@ pub(crate) mod redis {
     async fn its_fitness_is_told() {
         let told = |fit: anyhow::Result<crate::store::redis::Fitness>| match fit {
             Ok(fitness) => {
-                format!("appends: {}, {:?}", fitness.appends, fitness.keeps().map_err(|error| error.to_string()))
+                format!("{:?}, {:?}", fitness.advice(), fitness.keeps().map_err(|error| error.to_string()))
             }
             Err(error) => format!("{error:#}"),
         };
         let careful = Server::start(&["--appendonly", "yes", "--maxmemory-policy", "noeviction"]);
-        assert_eq!(told(careful.store(0).fitness().await), "appends: true, Ok(())");
+        assert_eq!(told(careful.store(0).fitness().await), "[], Ok(())");
         let careless = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
-        insta::assert_snapshot!(told(careless.store(0).fitness().await), @r#"appends: false, Err("Redis would throw decisions away when its memory is full (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction")"#);
+        insta::assert_snapshot!(told(careless.store(0).fitness().await), @r#"["Redis writes no append-only file, so a crash may lose decisions: appendonly yes, and appendfsync always to lose none"], Err("Redis would throw decisions away when its memory is full (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction")"#);
+        let slow = SignedDuration::from_secs(-7);
+        let odd = crate::store::redis::Fitness { policy: None, appends: true, ahead: slow };
+        insta::assert_snapshot!(told(Ok(odd)), @r#"["Redis does not say what it does when its memory is full: make sure that maxmemory-policy is noeviction", "this machine’s clock is 7 s behind Redis’s: set both by NTP. Replicas whose clocks are more than 9 s apart take each other’s work for abandoned"], Ok(())"#);
     }
 
     /// What was said to have failed is not done hours later.
