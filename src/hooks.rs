@@ -14,8 +14,10 @@ use tracing::{info, warn};
 use crate::deploy::name::AppName;
 use crate::github::webhook::{self, Delivery, News, Secret};
 use crate::http::{self, Request, Response};
-use crate::recent::Recent;
 use crate::shell::Shell;
+use recent::Recent;
+
+mod recent;
 
 /// The largest body, in bytes. GitHub's largest (25 MB) are pushes of thousands of commits, which the next look finds as well.
 const MOST: usize = 1 << 20;

@@ -141,7 +141,6 @@ pub mod lead;
 pub mod log;
 pub mod outbox;
 pub mod questions;
-pub mod recent;
 pub mod sandbox;
 pub mod server;
 pub mod shell;

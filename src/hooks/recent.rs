@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 /// The latest ids; the oldest goes first.
-pub struct Recent {
+pub(super) struct Recent {
     most: usize,
     order: VecDeque<String>,
     ids: BTreeSet<String>,
@@ -11,17 +11,17 @@ pub struct Recent {
 
 impl Recent {
     /// None yet, and never more than `most`.
-    pub fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self { most, order: VecDeque::new(), ids: BTreeSet::new() }
     }
 
     /// Whether it was met lately.
-    pub fn contains(&self, id: &str) -> bool {
+    pub(super) fn contains(&self, id: &str) -> bool {
         self.ids.contains(id)
     }
 
     /// Meets it; whether that is for the first time.
-    pub fn insert(&mut self, id: &str) -> bool {
+    pub(super) fn insert(&mut self, id: &str) -> bool {
         if !self.ids.insert(id.to_owned()) {
             return false;
         }
