@@ -159,7 +159,6 @@ fn again() {
 }
 
 /// As many as one likes: `STORIES=2000`, from `FROM=…`, so many at once: `AT_ONCE=…`.
-/// Built with `CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_TEST_OPT_LEVEL=1` it takes a quarter of the time: most of it is processor.
 #[test]
 #[ignore = "takes as long as one likes: STORIES=2000"]
 fn long_run() {
