@@ -1,6 +1,7 @@
 //! The ledger: what each environment runs, and what is merged and not there. Computed from successful Deploy jobs, never from
 //! Redeploy and never from the Deployments API (`facts/github.md` sections 0.6 and 5).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -165,10 +166,15 @@ impl App {
     }
 
     fn union<'a>(&self, bases: impl Iterator<Item = (&'a EnvName, &'a Sha)>, head: &Sha) -> Option<Vec<Shipped>> {
-        let mut shipped: Vec<Shipped> = Vec::new();
+        let mut ranges = Vec::new();
         for (environment, base) in bases.filter(|(_, base)| *base != head) {
-            let Some(range) = self.state.ranges.get(base, head)? else { continue };
-            for change in &range.changes {
+            ranges.extend(self.state.ranges.get(base, head)?.map(|range| (environment, &range.changes)));
+        }
+        // The longest holds what is in the others, in its order; two may have been merged within a second.
+        ranges.sort_by_key(|(_, changes)| Reverse(changes.len()));
+        let mut shipped: Vec<Shipped> = Vec::new();
+        for (environment, changes) in ranges {
+            for change in changes {
                 match shipped.iter_mut().find(|s| s.change.key == change.key) {
                     Some(known) => {
                         known.lacking.insert(environment.clone());

@@ -23,6 +23,22 @@ fn one_country_after_the_other_is_no_split() {
     assert_eq!(story.heard(), "", "everything is well");
 }
 
+/// GitHub tells the time of a merge by the second.
+#[test]
+fn two_merged_within_a_second_are_listed_in_their_order() {
+    let mut story = approved();
+    story.pass(1).job("Production", Status::Completed, Some(Conclusion::Success)).look();
+    story.merge("ben-gh", "Bump zope");
+    let (second, first) = (story.main.len() - 1, story.main.len() - 2);
+    story.main[second].merged_at = story.main[first].merged_at;
+    story.look();
+    let pending = story.app.pending().expect("known").into_iter();
+    let titles: Vec<String> =
+        pending.map(|shipped| format!("{} for {}", shipped.change.title, shipped.lacking.len())).collect();
+    assert_eq!(titles, ["Fix RPC for 1", "Bump zope for 2"]);
+    story.heard();
+}
+
 #[test]
 fn one_country_failed_is_a_split() {
     let mut story = approved();
